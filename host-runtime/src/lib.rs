@@ -1,0 +1,5 @@
+//! Being laid.
+
+pub mod contract;
+pub mod transport;
+pub mod until;

@@ -18,4 +18,11 @@
 //! Not for: deciding what to run (a provider does), and doing it (the host runtime does).
 #![forbid(unsafe_code)]
 
+pub mod answer;
+pub mod argv;
 pub mod command;
+pub mod grant;
+pub mod known_hosts;
+pub mod script;
+pub mod scrub;
+pub mod text;

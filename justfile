@@ -1,0 +1,37 @@
+# For those who have `just`: the same commands as `cargo xtask …`, which does the work and brings what is missing.
+
+# What there is to do.
+default:
+    @just --list
+
+# Put throw-away hosts onto a network; `--keep` leaves them up.
+demo *args:
+    cargo xtask demo {{args}}
+
+# Every test there is.
+test *args:
+    cargo xtask test {{args}}
+
+# Formatting, clippy for both targets, documentation.
+lint:
+    cargo xtask lint
+
+# Licences, bans, sources and advisories of the dependencies.
+deny:
+    cargo xtask deny
+
+# Line coverage of the two crates that are pure logic.
+coverage:
+    cargo xtask coverage
+
+# Every fuzz target, for some seconds each.
+fuzz seconds="30":
+    cargo xtask fuzz {{seconds}}
+
+# The released binary, the provider's artifact, their digests.
+dist:
+    cargo xtask dist
+
+# What the automatic checks run.
+ci:
+    .ci/run

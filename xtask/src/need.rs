@@ -1,0 +1,238 @@
+//! What a machine must have before a command can do its work, and how it is brought.
+//!
+//! Everything is judged by looking (is the file there, does pkg-config answer), so that a second run costs nothing and
+//! a machine that has it from elsewhere than Debian is left alone. Not for: crates, which cargo brings.
+
+use std::path::Path;
+
+use crate::tool::{Done, Stop, answer, command, find, run, say, succeeds};
+
+/// One thing that must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A toolchain that is new enough for the workspace.
+    Rustc,
+    /// The standard library for the guest's target.
+    WasmTarget,
+    /// A component of the toolchain: its name and the program that shows that it is there.
+    Component(&'static str, &'static str),
+    /// A program that any of these names stands for, and the Debian package that has it.
+    Program(&'static [&'static str], &'static str),
+    /// What pkg-config knows under this name, and the Debian package that has it.
+    Library(&'static str, &'static str),
+    /// A subcommand of cargo, built from source when it is missing.
+    Cargo(&'static str),
+}
+
+/// What compiles the product.
+pub(crate) const BUILD: &[Need] = &[
+    Need::Rustc,
+    Need::WasmTarget,
+    Need::Program(&["cc", "gcc", "clang"], "build-essential"),
+    Need::Program(&["pkg-config"], "pkg-config"),
+    Need::Library("openssl", "libssl-dev"),
+];
+
+/// What a throw-away host is made of.
+pub(crate) const HOSTS: &[Need] = &[
+    Need::Program(&["sshd"], "openssh-server"),
+    Need::Program(&["ssh"], "openssh-client"),
+    Need::Program(&["unshare"], "util-linux"),
+];
+
+/// The login shells that the tests log into.
+pub(crate) const SHELLS: &[Need] = &[
+    Need::Program(&["bash"], "bash"),
+    Need::Program(&["dash"], "dash"),
+    Need::Program(&["zsh"], "zsh"),
+    Need::Program(&["fish"], "fish"),
+    Need::Program(&["tcsh"], "tcsh"),
+    Need::Program(&["busybox"], "busybox"),
+];
+
+/// The oldest toolchain that compiles the workspace: `rust-version` in Cargo.toml.
+const OLDEST: (u32, u32) = (1, 95);
+const TARGET: &str = "wasm32-wasip2";
+
+/// Brings what is missing of `needs`, one line each.
+///
+/// # Errors
+/// When something is missing and cannot be brought: what to run instead.
+pub(crate) fn bring(needs: &[&[Need]]) -> Done {
+    let mut packages = Vec::new();
+    for need in needs.iter().copied().flatten() {
+        match need {
+            Need::Program(_, package) | Need::Library(_, package) => {
+                if !need.is_met() && !packages.contains(package) {
+                    packages.push(*package);
+                }
+            }
+            Need::Rustc => rustc_is_new_enough()?,
+            Need::WasmTarget if !need.is_met() => rustup(&["target", "add", TARGET])?,
+            Need::Component(name, _) if !need.is_met() => rustup(&["component", "add", name])?,
+            Need::Cargo(name) if !need.is_met() => {
+                say(format!("building {name}, which takes some minutes: cargo install --locked {name}"));
+                run(command("cargo").args(["install", "--locked", name]))?;
+            }
+            Need::WasmTarget | Need::Component(..) | Need::Cargo(_) => {}
+        }
+    }
+    if packages.is_empty() {
+        return Ok(());
+    }
+    install(&packages)?;
+    // pkg-config may have come only now, so that what it was to be asked for is judged again.
+    let still: Vec<&str> =
+        needs.iter().copied().flatten().filter(|need| !need.is_met()).map(|need| need.name()).collect();
+    if still.is_empty() {
+        Ok(())
+    } else {
+        Err(Stop(format!("{} installed, and still there is no {}", packages.join(" "), still.join(", no "))))
+    }
+}
+
+impl Need {
+    /// Whether it is there, by looking.
+    fn is_met(self) -> bool {
+        match self {
+            Need::Rustc => true,
+            Need::WasmTarget => answer(command("rustc").args(["--print", "target-libdir", "--target", TARGET]))
+                .is_some_and(|dir| Path::new(&dir).is_dir()),
+            Need::Component(_, program) => find(program).is_some() && succeeds(command(program).arg("--version")),
+            Need::Program(names, _) => names.iter().any(|name| find(name).is_some()),
+            Need::Library(name, _) => succeeds(command("pkg-config").args(["--exists", name])),
+            Need::Cargo(name) => find(name).is_some(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Need::Rustc => "rustc",
+            Need::WasmTarget => TARGET,
+            Need::Component(name, _) | Need::Library(name, _) | Need::Cargo(name) => name,
+            Need::Program(names, _) => names[0],
+        }
+    }
+}
+
+fn rustc_is_new_enough() -> Done {
+    let found = answer(command("rustc").arg("--version")).unwrap_or_default();
+    match version(&found) {
+        Some(version) if version >= OLDEST => Ok(()),
+        Some(_) => Err(Stop(format!(
+            "found {found}, and the workspace needs {}.{} or later: rustup update stable",
+            OLDEST.0, OLDEST.1
+        ))),
+        None => Err(Stop(format!("`rustc --version` answered \"{found}\": install Rust with https://rustup.rs"))),
+    }
+}
+
+/// Major and minor of `rustc 1.95.0 (…)`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.split(' ').nth(1)?.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+fn rustup(args: &[&str]) -> Done {
+    let line = format!("rustup {}", args.join(" "));
+    if find("rustup").is_none() {
+        return Err(Stop(format!("this toolchain did not come from rustup, so bring this yourself: {line}")));
+    }
+    say(&line);
+    run(command("rustup").args(args))
+}
+
+/// Installs Debian packages as root or through `sudo -n`, or says the one line to run.
+fn install(packages: &[&str]) -> Done {
+    let list = packages.join(" ");
+    if find("apt-get").is_none() {
+        return Err(Stop(format!(
+            "this is not Debian or a child of it, so install by your own package manager what Debian calls: {list}"
+        )));
+    }
+    let root = answer(command("id").arg("-u")).is_some_and(|id| id == "0");
+    if !root && !succeeds(command("sudo").args(["-n", "true"])) {
+        return Err(Stop(format!(
+            "missing: {list}. Run this, then the same command again:\n  sudo apt-get install -y {list}"
+        )));
+    }
+    let sshd_is_new = packages.contains(&"openssh-server");
+    if sshd_is_new {
+        keep_sshd_quiet(root);
+    }
+    say(format!("apt-get install {list}"));
+    if !lists_are_there() {
+        run(&mut apt(root, &["update", "-qq"]))?;
+    }
+    let mut install = vec!["install", "-qq", "-y", "--no-install-recommends"];
+    install.extend(packages);
+    if run(&mut apt(root, &install)).is_ok() {
+        return Ok(());
+    }
+    // Lists of last month name files that the mirrors no longer have.
+    say("apt-get update, then once more");
+    run(&mut apt(root, &["update", "-qq"]))?;
+    run(&mut apt(root, &install))
+}
+
+fn apt(root: bool, args: &[&str]) -> std::process::Command {
+    let mut words = vec!["env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", "apt-get"];
+    words.extend(["-o", "DPkg::Lock::Timeout=120"]);
+    words.extend(args);
+    as_root(root, &words)
+}
+
+fn as_root(root: bool, words: &[&str]) -> std::process::Command {
+    let mut command = command(if root { words[0] } else { "sudo" });
+    if root {
+        command.args(&words[1..]);
+    } else {
+        command.args(["-n", "--"]).args(words);
+    }
+    // dpkg must never wait for an answer, and its own chatter is not the user's output.
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    command
+}
+
+/// Whether `apt-get update` ever ran here: a fresh container has no lists.
+fn lists_are_there() -> bool {
+    std::fs::read_dir("/var/lib/apt/lists")
+        .is_ok_and(|dir| dir.flatten().any(|entry| entry.file_name().to_string_lossy().contains("_Packages")))
+}
+
+/// Debian starts a server as soon as its package is installed. The tests start their own on loopback, so a machine that
+/// was no SSH server must not become one on port 22 by running them.
+fn keep_sshd_quiet(root: bool) {
+    if !Path::new("/run/systemd/system").is_dir() {
+        return;
+    }
+    let units = ["systemctl", "mask", "ssh.service", "ssh.socket"];
+    if run(as_root(root, &units).stderr(std::process::Stdio::null())).is_ok() {
+        say(
+            "ssh.service is masked, so that this machine does not become an SSH server: sudo systemctl unmask ssh.service ssh.socket",
+        );
+    } else {
+        say("Debian will start an SSH server on port 22: sudo systemctl disable --now ssh.service");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_compared_as_numbers_and_a_beta_counts_as_its_release() {
+        assert_eq!(version("rustc 1.95.0 (59807616e 2026-04-14)"), Some((1, 95)));
+        assert_eq!(version("rustc 1.100.0-nightly (abc 2027-01-01)"), Some((1, 100)));
+        assert!(version("rustc 1.100.0") >= Some(OLDEST));
+        assert!(version("rustc 1.85.1") < Some(OLDEST));
+        assert_eq!(version("command not found"), None);
+    }
+
+    #[test]
+    fn a_program_is_found_where_only_roots_path_leads() {
+        assert!(Need::Program(&["no-such-program-anywhere", "sh"], "dash").is_met());
+        assert!(!Need::Program(&["no-such-program-anywhere"], "nothing").is_met());
+        assert!(find("chroot").is_some(), "coreutils keep it in /usr/sbin");
+    }
+}

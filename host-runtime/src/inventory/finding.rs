@@ -1,0 +1,143 @@
+//! What is wrong with a file, or worth a look: with its code, its JSON Pointer, and its line and column.
+//!
+//! Not for: how a host fails; that is [`crate::failure`].
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::contract::Severity;
+
+/// Where something stands in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Place {
+    /// From 1.
+    pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+}
+
+impl Place {
+    /// The beginning of a file.
+    pub const START: Self = Self { line: 1, column: 1 };
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// One finding about a file. Never holds a value that stands under `network.providers`: a secret may stand there by
+/// mistake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Finding {
+    /// How grave. An error keeps the file from being used.
+    pub severity: Severity,
+    /// Stable, kebab-case.
+    pub code: String,
+    /// One line.
+    pub summary: String,
+    /// What was found, what was wanted, what to do next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// JSON Pointer (RFC 6901) into the file; empty for all of it.
+    pub pointer: String,
+    /// Where it stands; none when the file could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+impl Finding {
+    pub(super) fn error(code: &str, pointer: &str, place: Place, summary: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code: code.to_owned(),
+            summary: summary.into(),
+            detail: None,
+            pointer: pointer.to_owned(),
+            place: Some(place),
+        }
+    }
+
+    pub(super) fn warning(code: &str, pointer: &str, place: Place, summary: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, pointer, place, summary) }
+    }
+
+    pub(super) fn note(code: &str, pointer: &str, place: Place, summary: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, ..Self::error(code, pointer, place, summary) }
+    }
+
+    pub(super) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// In the order of the file; what has no place comes first.
+    pub(super) fn order(&self, other: &Self) -> std::cmp::Ordering {
+        (self.place, &self.pointer, &self.code).cmp(&(other.place, &other.pointer, &other.code))
+    }
+}
+
+/// A file that cannot be used, with everything that is wrong with it, in the order of the file (F8).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {}", file.display(), summary(findings))]
+pub struct Invalid {
+    /// The file.
+    pub file: PathBuf,
+    /// At least one of them is an error.
+    pub findings: Vec<Finding>,
+}
+
+impl Invalid {
+    pub(super) fn one(file: &Path, finding: Finding) -> Self {
+        Self { file: file.to_owned(), findings: vec![finding] }
+    }
+}
+
+fn summary(findings: &[Finding]) -> String {
+    let errors: Vec<&str> =
+        findings.iter().filter(|one| one.severity == Severity::Error).map(|one| one.summary.as_str()).collect();
+    errors.join("; ")
+}
+
+/// One more word of a JSON Pointer.
+pub(super) fn child(pointer: &str, word: &str) -> String {
+    format!("{pointer}/{}", word.replace('~', "~0").replace('/', "~1"))
+}
+
+/// The known word that was probably meant, if one is near enough to be a slip of the hand.
+pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    known
+        .into_iter()
+        .map(|one| (strsim::osa_distance(&squeezed(word), &squeezed(one)), one))
+        .filter(|(distance, one)| *distance <= 1 + one.chars().count() / 6)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, one)| one)
+}
+
+/// `known_hosts_file`, `known-hosts-file` and `knownHostsFile` are one word here.
+fn squeezed(word: &str) -> String {
+    word.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_a_slip_of_the_hand_away_and_not_a_guess() {
+        let known = ["provider", "providers", "knownHostsFile", "user", "port"];
+        assert_eq!(nearest("provders", known), Some("providers"));
+        assert_eq!(nearest("known_hosts_file", known), Some("knownHostsFile"));
+        assert_eq!(nearest("sure", known), None);
+        assert_eq!(nearest("prot", known), Some("port"));
+        assert_eq!(nearest("color", known), None);
+    }
+
+    #[test]
+    fn a_pointer_escapes_what_rfc_6901_says() {
+        assert_eq!(child("/a", "b/c~d"), "/a/b~1c~0d");
+    }
+}

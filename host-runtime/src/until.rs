@@ -109,7 +109,15 @@ impl Until {
     /// # Errors
     /// When the system refuses to poll.
     pub fn wait(&self, fd: BorrowedFd<'_>, flags: PollFlags) -> std::io::Result<Wake> {
-        self.poll(&mut [PollFd::from_borrowed_fd(fd, flags)], self.deadline, Wake::Deadline)
+        self.wait_any(&[PollFd::from_borrowed_fd(fd, flags)])
+    }
+
+    /// Waits until one of `fds` is ready for its flags (or has an error or a hang-up). Which one is found out by trying.
+    ///
+    /// # Errors
+    /// When the system refuses to poll.
+    pub fn wait_any(&self, fds: &[PollFd<'_>]) -> std::io::Result<Wake> {
+        self.poll(fds, self.deadline, Wake::Deadline)
     }
 
     /// Sleeps for `time`; [`Wake::Ready`] when all of it has passed.
@@ -119,14 +127,14 @@ impl Until {
     pub fn sleep(&self, time: Duration) -> std::io::Result<Wake> {
         let end = Instant::now() + time.min(FOREVER);
         if end < self.deadline {
-            self.poll(&mut [], end, Wake::Ready)
+            self.poll(&[], end, Wake::Ready)
         } else {
-            self.poll(&mut [], self.deadline, Wake::Deadline)
+            self.poll(&[], self.deadline, Wake::Deadline)
         }
     }
 
     /// Waits for any of `fds`, the cancellation, or `end`, which reads as `at_end`.
-    fn poll(&self, fds: &mut [PollFd<'_>], end: Instant, at_end: Wake) -> std::io::Result<Wake> {
+    fn poll(&self, fds: &[PollFd<'_>], end: Instant, at_end: Wake) -> std::io::Result<Wake> {
         let mut all: Vec<PollFd<'_>> = Vec::with_capacity(fds.len() + 1);
         all.push(PollFd::from_borrowed_fd(self.cancel.0.wake.as_fd(), PollFlags::IN));
         all.extend(fds.iter().cloned());
@@ -190,5 +198,8 @@ mod tests {
         let (read, write) = rustix::pipe::pipe().expect("a pipe");
         drop(write);
         assert_eq!(until.wait(read.as_fd(), PollFlags::IN).expect("poll"), Wake::Ready);
+        let (quiet, _keep) = rustix::pipe::pipe().expect("a pipe");
+        let both = [&quiet, &read].map(|fd| PollFd::new(fd, PollFlags::IN));
+        assert_eq!(until.wait_any(&both).expect("poll"), Wake::Ready);
     }
 }

@@ -1,1 +1,4 @@
-//! Being laid.
+//! Throw-away hosts behind a real sshd, for the whole-system tests and the demo.
+
+pub mod processes;
+pub mod sshd;

@@ -1,0 +1,191 @@
+//! A program of this machine that works for us (`ssh -G`, a proxy), and never outlives what it was started for.
+//!
+//! It runs in a process group of its own, without standard input from a person: Ctrl-C on the terminal is ours to pass
+//! on, and it cannot prompt. It is ended by its id, with its group, and reaped. Not for: commands on a host.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use crate::until::{Cancel, Until, Wake};
+
+/// How long a program may take to end after it was asked to.
+const GRACE: Duration = Duration::from_millis(200);
+/// How much a program that only answers a question may print.
+const ANSWER: usize = 1 << 20;
+
+/// A running program. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Program(Child);
+
+impl Program {
+    pub(super) fn spawn(command: &mut Command) -> io::Result<Self> {
+        command.process_group(0).spawn().map(Self)
+    }
+
+    /// Asks the group to end, then makes it, and says how the program itself ended.
+    pub(super) fn end(&mut self) -> io::Result<ExitStatus> {
+        if let Some(status) = self.0.try_wait()? {
+            return Ok(status);
+        }
+        // Until it is reaped, its id and that of its group belong to nobody else.
+        if let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::TERM);
+            if let Ok(exit) = pidfd_open(group, PidfdFlags::empty()) {
+                // Waited for even when the run is cancelled, hence a cancellation of its own.
+                Until::after(GRACE, &Cancel::new()?).wait(exit.as_fd(), PollFlags::IN)?;
+            }
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        self.0.wait()
+    }
+
+    /// Waits a moment for a program that is about to end by itself; `None` when it is not.
+    pub(super) fn settle(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw)?;
+        if let Ok(exit) = pidfd_open(pid, PidfdFlags::empty()) {
+            Until::after(limit, &Cancel::new().ok()?).wait(exit.as_fd(), PollFlags::IN).ok()?;
+        }
+        self.0.try_wait().ok()?
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Nobody is left to tell.
+        let _ = self.end();
+    }
+}
+
+/// What a program that ran to its end said.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: ExitStatus,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+}
+
+/// Runs a program to its end.
+///
+/// # Errors
+/// When it cannot be started, prints more than a mebibyte, or ([`io::ErrorKind::TimedOut`]) takes longer than `limit`.
+pub(super) fn ask(command: &mut Command, limit: Duration) -> io::Result<Answer> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut program = Program::spawn(command)?;
+    let until = Until::after(limit, &Cancel::new()?);
+    let mut out = Pipe::new(program.0.stdout.take().map(OwnedFd::from), ANSWER)?;
+    let mut err = Pipe::new(program.0.stderr.take().map(OwnedFd::from), ANSWER)?;
+    loop {
+        out.drain()?;
+        err.drain()?;
+        let open: Vec<PollFd<'_>> = [&out, &err].into_iter().filter_map(Pipe::poll).collect();
+        if open.is_empty() {
+            break;
+        }
+        if out.cut || err.cut {
+            return Err(io::Error::other("it prints without end"));
+        }
+        if until.wait_any(&open)? != Wake::Ready {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+    let status = program.settle(until.remaining()).ok_or(io::ErrorKind::TimedOut)?;
+    Ok(Answer { status, stdout: out.kept, stderr: err.kept })
+}
+
+/// The reading end of a pipe that never blocks and keeps the last bytes.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    fd: Option<OwnedFd>,
+    limit: usize,
+    kept: Vec<u8>,
+    cut: bool,
+}
+
+impl Pipe {
+    pub(super) fn new(fd: Option<OwnedFd>, limit: usize) -> io::Result<Self> {
+        if let Some(fd) = &fd {
+            rustix::io::ioctl_fionbio(fd, true)?;
+        }
+        Ok(Self { fd, limit, kept: Vec::new(), cut: false })
+    }
+
+    /// Takes what is there.
+    pub(super) fn drain(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 4096];
+        while let Some(fd) = &self.fd {
+            match rustix::io::read(fd, &mut buffer) {
+                Ok(0) => self.fd = None,
+                Ok(n) => {
+                    self.kept.extend_from_slice(&buffer[..n]);
+                    if let Some(excess) = self.kept.len().checked_sub(self.limit).filter(|excess| *excess > 0) {
+                        self.kept.drain(..excess);
+                        self.cut = true;
+                        // Let the caller look at its clock.
+                        return Ok(());
+                    }
+                }
+                Err(rustix::io::Errno::AGAIN) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The last bytes that came.
+    pub(super) fn kept(&self) -> &[u8] {
+        &self.kept
+    }
+
+    /// What to wait for, until the other end is closed.
+    pub(super) fn poll(&self) -> Option<PollFd<'_>> {
+        self.fd.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn sh(line: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]);
+        command
+    }
+
+    #[test]
+    fn an_answer_holds_both_streams_and_the_status() {
+        let answer = ask(&mut sh("seq 20000; echo no >&2; exit 3"), Duration::from_secs(20)).expect("it ran");
+        assert_eq!(answer.status.code(), Some(3));
+        assert_eq!(answer.stdout.len(), 108_894);
+        assert_eq!(answer.stderr, b"no\n");
+    }
+
+    #[test]
+    fn what_never_answers_is_ended_with_its_children_when_the_time_is_up() {
+        let start = Instant::now();
+        let dir = tempfile::tempdir().expect("a directory");
+        let pid = dir.path().join("pid");
+        let line = format!("trap '' TERM; sleep 300 & echo $! >{}; wait", pid.display());
+        let error = ask(&mut sh(&line), Duration::from_millis(200)).expect_err("it never ends");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(start.elapsed() < Duration::from_secs(5));
+        let child = std::fs::read_to_string(pid).expect("a pid").trim().to_owned();
+        // Killed; whoever adopted it may not have reaped it yet.
+        let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+    }
+
+    #[test]
+    fn what_prints_without_end_is_an_error_and_not_all_memory() {
+        let error = ask(&mut sh("yes"), Duration::from_secs(20)).expect_err("no end");
+        assert!(error.to_string().contains("without end"), "{error}");
+    }
+}

@@ -1,0 +1,519 @@
+//! From what a project's file says of a host to all that a connection needs to know.
+//!
+//! When the `ssh` program is there it is asked (`ssh -G`), so that aliases, `Match`, `Include` and jump hosts work as
+//! they do on the operator's own command line; what the project's file says wins over its answer. Without the program,
+//! what the file says and OpenSSH's defaults are all there is. Not for: connecting, and judging host keys.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::config::{Dump, Tokens};
+use super::name::{Hop, host_name, place, user_name};
+use super::program::{self, Answer};
+use crate::failure::{Failed, Kind};
+
+/// How long `ssh -G` may take: `Match exec` runs programs, and canonical host names ask the name server.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a project's file says of how to reach a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The logical name; without an address it is an alias of `ssh_config`.
+    pub name: String,
+    /// A host name or an IP address.
+    pub address: Option<String>,
+    /// The port.
+    pub port: Option<u16>,
+    /// Who logs in.
+    pub user: Option<String>,
+    /// A private key file, tried before any other key. `~/` is the home directory.
+    pub identity: Option<PathBuf>,
+    /// The file that knows the host's key, instead of those that `ssh_config` names.
+    pub known_hosts: Option<PathBuf>,
+    /// Read instead of the user's and the system's `ssh_config`, as by `ssh -F`.
+    pub config: Option<PathBuf>,
+}
+
+/// Asks a person for the passphrase of a key file; `None` when there is nobody to ask.
+pub type Passphrases = Arc<dyn Fn(&Path) -> Option<Zeroizing<String>> + Send + Sync>;
+
+/// Where and how to connect; made by [`resolve`].
+#[derive(Clone)]
+pub struct Target {
+    pub(super) name: String,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) user: String,
+    pub(super) key_alias: Option<String>,
+    /// The user's files; the first is where a new key is written.
+    pub(super) known_hosts: Vec<PathBuf>,
+    pub(super) global_known_hosts: Vec<PathBuf>,
+    pub(super) hash_known_hosts: bool,
+    /// The key that the project's file names.
+    pub(super) identity: Option<PathBuf>,
+    /// The keys that `ssh_config` names.
+    pub(super) identities: Vec<PathBuf>,
+    pub(super) identities_only: bool,
+    pub(super) agent: Option<PathBuf>,
+    pub(super) family: Family,
+    pub(super) address_limit: Option<Duration>,
+    pub(super) route: Route,
+    pub(super) gate: String,
+    pub(super) passphrases: Option<Passphrases>,
+}
+
+/// Which addresses of a name are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Any,
+    V4,
+    V6,
+}
+
+/// What carries the bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Route {
+    Direct,
+    /// `ssh -W` to the last jump host: its arguments, and the name of that host. What it does with host keys is added
+    /// when it is started.
+    Jump {
+        last: String,
+        arguments: Vec<String>,
+    },
+    /// A line for the user's shell.
+    Command(String),
+}
+
+impl Target {
+    /// The logical name of the host.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Who logs in.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The server or the jump host whose `MaxStartups` counts: connections with the same gate should not start all at
+    /// once.
+    #[must_use]
+    pub fn gate(&self) -> &str {
+        &self.gate
+    }
+
+    /// Gives a way to ask for the passphrase of an encrypted key file. Without one, such a key works only through an
+    /// agent.
+    #[must_use]
+    pub fn ask_passphrases(mut self, ask: Passphrases) -> Self {
+        self.passphrases = Some(ask);
+        self
+    }
+
+    /// `host:port`, an IPv6 address in brackets.
+    pub(super) fn place(&self) -> String {
+        place(&self.host, self.port)
+    }
+}
+
+impl fmt::Display for Target {
+    /// `user@host:port`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.user, self.place())
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("name", &self.name)
+            .field("to", &self.to_string())
+            .field("route", &self.route)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a host's entry does not say where to connect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// A name that must not reach a command line.
+    #[error(
+        "the {what} {found:?} cannot be a host name: it is empty, begins with `-`, or holds characters other than \
+         letters, digits, `.`, `-`, `_` and `:`"
+    )]
+    HostName {
+        /// Where it stands: `name`, `address`, `HostName` or `jump host`.
+        what: &'static str,
+        /// What stands there.
+        found: String,
+    },
+    /// A user name that must not reach a command line.
+    #[error("the user {found:?} cannot be a user name: it is empty, begins with `-`, or holds shell characters")]
+    User {
+        /// What stands there.
+        found: String,
+    },
+    /// An alias and no `ssh`.
+    #[error("host {name} has no address, and there is no `ssh` program to look it up as an alias of ssh_config")]
+    NoSsh {
+        /// The host.
+        name: String,
+    },
+    /// Nobody to log in as.
+    #[error("host {name} has no user, and it is not known who runs this (neither $USER nor $LOGNAME is set)")]
+    NoUser {
+        /// The host.
+        name: String,
+    },
+    /// `ssh -G` failed.
+    #[error("ssh_config could not be read for host {name}: {reason}")]
+    Ssh {
+        /// The host.
+        name: String,
+        /// What `ssh -G` said.
+        reason: String,
+    },
+    /// Something that `ssh_config` asks for and that must not be passed over in silence.
+    #[error("host {name}: ssh_config sets `{option}`, which is not supported")]
+    Unsupported {
+        /// The host.
+        name: String,
+        /// The option and its value.
+        option: String,
+    },
+}
+
+impl ResolveError {
+    /// As a host's failure.
+    #[must_use]
+    pub fn failed(&self) -> Failed {
+        let next = match self {
+            ResolveError::HostName { .. } => "Correct the host's entry, or its HostName in ssh_config.",
+            ResolveError::User { .. } | ResolveError::NoUser { .. } => {
+                "Name the user in the host's entry, or under `infra.bootstrap.ssh`."
+            }
+            ResolveError::NoSsh { .. } => "Give the host an address, or install the OpenSSH client.",
+            ResolveError::Ssh { name, .. } => {
+                return Failed::host(Kind::Unreachable, self.to_string(), format!("`ssh -G {name}` shows it."));
+            }
+            ResolveError::Unsupported { .. } => "Take the option away for this host.",
+        };
+        Failed::host(Kind::Unreachable, self.to_string(), next.to_owned())
+    }
+}
+
+/// Finds out where and how to connect.
+///
+/// # Errors
+/// See [`ResolveError`]. Nothing is sent over the network, except what the user's own `ssh_config` asks for.
+pub fn resolve(endpoint: &Endpoint) -> Result<Target, ResolveError> {
+    Local::here().resolve(endpoint)
+}
+
+/// What this machine adds: looked at once, so that tests can say it.
+struct Local {
+    ssh: &'static str,
+    home: Option<PathBuf>,
+    user: Option<String>,
+    agent: Option<PathBuf>,
+}
+
+impl Local {
+    fn here() -> Self {
+        let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        Self {
+            ssh: "ssh",
+            home: var("HOME").map(PathBuf::from),
+            user: var("USER").or_else(|| var("LOGNAME")).and_then(|name| name.into_string().ok()),
+            agent: var("SSH_AUTH_SOCK").map(PathBuf::from),
+        }
+    }
+
+    fn resolve(&self, endpoint: &Endpoint) -> Result<Target, ResolveError> {
+        let name = &endpoint.name;
+        let asked = match &endpoint.address {
+            Some(address) => host_name("address", address)?,
+            None => host_name("name", name)?,
+        };
+        if let Some(user) = &endpoint.user {
+            user_name(user)?;
+        }
+        let (dump, ssh_is_here) = match self.dump(endpoint, asked)? {
+            Some(dump) => (dump, true),
+            None if endpoint.address.is_none() => return Err(ResolveError::NoSsh { name: name.clone() }),
+            None => (Dump::default(), false),
+        };
+        if dump.is_yes("proxyusefdpass") {
+            return Err(ResolveError::Unsupported { name: name.clone(), option: "ProxyUseFdpass yes".to_owned() });
+        }
+        if let Some(file) = dump.get("revokedhostkeys") {
+            return Err(ResolveError::Unsupported { name: name.clone(), option: format!("RevokedHostKeys {file}") });
+        }
+
+        let host = match &endpoint.address {
+            Some(address) => address.clone(),
+            None => dump.get("hostname").unwrap_or(asked).to_owned(),
+        };
+        host_name("HostName", &host)?;
+        let port = endpoint.port.or_else(|| dump.get("port")?.parse().ok()).unwrap_or(22);
+        let user = endpoint.user.as_deref().or(dump.get("user")).or(self.user.as_deref());
+        let user = user.ok_or_else(|| ResolveError::NoUser { name: name.clone() })?.to_owned();
+        user_name(&user)?;
+        let key_alias = dump.get("hostkeyalias").map(str::to_owned);
+        let tokens = Tokens {
+            home: self.home.as_deref(),
+            name: asked,
+            host: &host,
+            key_alias: key_alias.as_deref().unwrap_or(&host),
+            port,
+            user: &user,
+            local_user: self.user.as_deref().unwrap_or(&user),
+        };
+        let in_home = |path: &Path| match (path.strip_prefix("~"), &self.home) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => path.to_owned(),
+        };
+
+        let files = |option: &str, defaults: &[&str]| -> Vec<PathBuf> {
+            let named = if ssh_is_here { dump.files(option) } else { defaults.iter().map(|&f| f.to_owned()).collect() };
+            named.iter().map(|file| tokens.path(file)).collect()
+        };
+        let (known_hosts, global_known_hosts) = match &endpoint.known_hosts {
+            Some(file) => (vec![in_home(file)], Vec::new()),
+            None => (
+                files("userknownhostsfile", &["~/.ssh/known_hosts", "~/.ssh/known_hosts2"]),
+                files("globalknownhostsfile", &["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]),
+            ),
+        };
+        let identities = if ssh_is_here {
+            dump.all("identityfile").map(|file| tokens.path(file)).collect()
+        } else {
+            ["~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519"].map(|file| tokens.path(file)).to_vec()
+        };
+        let agent = match dump.raw("identityagent") {
+            None | Some("SSH_AUTH_SOCK") => self.agent.clone(),
+            Some("none") => None,
+            Some(value) => match value.strip_prefix('$') {
+                Some(variable) => std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from),
+                None => Some(tokens.path(value)),
+            },
+        };
+        let (route, gate) = route(&dump, &tokens, endpoint)?;
+
+        Ok(Target {
+            name: name.clone(),
+            known_hosts,
+            global_known_hosts,
+            hash_known_hosts: dump.is_yes("hashknownhosts"),
+            identity: endpoint.identity.as_deref().map(in_home),
+            identities,
+            identities_only: dump.is_yes("identitiesonly"),
+            agent,
+            family: match dump.get("addressfamily") {
+                Some("inet") => Family::V4,
+                Some("inet6") => Family::V6,
+                _ => Family::Any,
+            },
+            address_limit: dump.get("connecttimeout").and_then(|s| s.parse().ok()).map(Duration::from_secs),
+            route,
+            gate,
+            passphrases: None,
+            key_alias,
+            host,
+            port,
+            user,
+        })
+    }
+
+    /// What `ssh -G` says of `asked`; `None` when there is no such program.
+    fn dump(&self, endpoint: &Endpoint, asked: &str) -> Result<Option<Dump>, ResolveError> {
+        let mut command = Command::new(self.ssh);
+        command.arg("-G");
+        if let Some(file) = &endpoint.config {
+            command.arg("-F").arg(file);
+        }
+        if let Some(port) = endpoint.port {
+            command.args(["-p", &port.to_string()]);
+        }
+        if let Some(user) = &endpoint.user {
+            command.args(["-l", user]);
+        }
+        command.args(["--", asked]);
+        let failed = |reason| ResolveError::Ssh { name: endpoint.name.clone(), reason };
+        match program::ask(&mut command, PATIENCE) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+                Err(failed(format!("`ssh -G` did not answer in {} s", PATIENCE.as_secs())))
+            }
+            Err(error) => Err(failed(format!("`ssh -G`: {error}"))),
+            Ok(Answer { status, stdout, .. }) if status.success() => {
+                Ok(Some(Dump::parse(&String::from_utf8_lossy(&stdout))))
+            }
+            Ok(Answer { status, stderr, .. }) => {
+                Err(failed(format!("`ssh -G` ended with {status}: {}", String::from_utf8_lossy(&stderr).trim())))
+            }
+        }
+    }
+}
+
+/// What carries the bytes to the host, and whose `MaxStartups` counts.
+fn route(dump: &Dump, tokens: &Tokens<'_>, endpoint: &Endpoint) -> Result<(Route, String), ResolveError> {
+    if let Some(chain) = dump.get("proxyjump") {
+        let hops = chain.split(',').map(|hop| Hop::parse(&tokens.expand(hop))).collect::<Result<Vec<_>, _>>()?;
+        if let [first, ..] = &hops[..] {
+            let (last, before) = hops.split_last().unwrap_or((first, &[]));
+            let mut arguments = Vec::new();
+            if let Some(file) = &endpoint.config {
+                arguments.extend(["-F".to_owned(), file.display().to_string()]);
+            }
+            if let Some(user) = &last.user {
+                arguments.extend(["-l".to_owned(), user.clone()]);
+            }
+            if let Some(port) = last.port {
+                arguments.extend(["-p".to_owned(), port.to_string()]);
+            }
+            if !before.is_empty() {
+                let before: Vec<String> = before.iter().map(Hop::to_string).collect();
+                arguments.extend(["-J".to_owned(), before.join(",")]);
+            }
+            arguments.extend(["-W".to_owned(), place(tokens.host, tokens.port)]);
+            return Ok((Route::Jump { last: last.host.clone(), arguments }, first.to_string()));
+        }
+    }
+    Ok(match dump.get("proxycommand") {
+        // The template is the same for every host behind the same proxy.
+        Some(template) => (Route::Command(tokens.expand(template)), template.to_owned()),
+        None => (Route::Direct, place(tokens.host, tokens.port)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine with a home, a user and an agent.
+    fn local(ssh: &'static str) -> Local {
+        Local { ssh, home: Some("/home/me".into()), user: Some("me".to_owned()), agent: Some("/run/agent".into()) }
+    }
+
+    /// Resolves `endpoint` with this `ssh_config`, or says visibly that there is no `ssh` here.
+    fn with_config(config: &str, endpoint: Endpoint) -> Option<Result<Target, ResolveError>> {
+        if Command::new("ssh").arg("-V").output().is_err() {
+            assert!(std::env::var_os("CI").is_none(), "there is no ssh program here");
+            eprintln!("skipped: there is no ssh program here");
+            return None;
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("config");
+        std::fs::write(&file, config).expect("written");
+        Some(local("ssh").resolve(&Endpoint { config: Some(file), ..endpoint }))
+    }
+
+    fn named(name: &str) -> Endpoint {
+        Endpoint { name: name.to_owned(), ..Endpoint::default() }
+    }
+
+    #[test]
+    fn without_the_ssh_program_what_the_file_says_and_the_defaults_hold() {
+        let local = local("no-such-program");
+        let target = local.resolve(&Endpoint { address: Some("10.0.0.1".to_owned()), ..named("app-1") }).expect("it");
+        assert_eq!(target.to_string(), "me@10.0.0.1:22");
+        assert_eq!(target.gate(), "10.0.0.1:22");
+        assert_eq!(target.known_hosts[0], Path::new("/home/me/.ssh/known_hosts"));
+        assert_eq!(target.identities[2], Path::new("/home/me/.ssh/id_ed25519"));
+        assert_eq!(target.agent.as_deref(), Some(Path::new("/run/agent")));
+        assert_eq!(local.resolve(&named("app-1")).unwrap_err(), ResolveError::NoSsh { name: "app-1".to_owned() });
+    }
+
+    #[test]
+    fn an_alias_takes_all_that_ssh_config_says() {
+        let config = "Host app-*\n HostName %h.example.com\n User deploy\n Port 2222\n HostKeyAlias Fleet\n \
+                      IdentityFile ~/.ssh/%n-%p\n IdentitiesOnly yes\n IdentityAgent none\n ConnectTimeout 7\n \
+                      AddressFamily inet\n HashKnownHosts yes\n UserKnownHostsFile /a /b\n GlobalKnownHostsFile none\n";
+        let Some(target) = with_config(config, named("app-1")) else { return };
+        let target = target.expect("it");
+        assert_eq!(target.to_string(), "deploy@app-1.example.com:2222");
+        assert_eq!(target.key_alias.as_deref(), Some("fleet"));
+        assert_eq!(target.identities, [Path::new("/home/me/.ssh/app-1-2222")]);
+        assert!(target.identities_only && target.hash_known_hosts && target.agent.is_none());
+        assert_eq!(target.known_hosts, [Path::new("/a"), Path::new("/b")]);
+        assert!(target.global_known_hosts.is_empty());
+        assert_eq!((target.family, target.address_limit), (Family::V4, Some(Duration::from_secs(7))));
+    }
+
+    #[test]
+    fn what_the_projects_file_says_wins() {
+        let config = "Host *\n HostName 10.9.9.9\n User deploy\n Port 2222\n UserKnownHostsFile /a\n";
+        let endpoint = Endpoint {
+            address: Some("10.0.0.1".to_owned()),
+            port: Some(23),
+            user: Some("root".to_owned()),
+            identity: Some("~/key".into()),
+            known_hosts: Some("~/hosts".into()),
+            ..named("app-1")
+        };
+        let Some(target) = with_config(config, endpoint) else { return };
+        let target = target.expect("it");
+        assert_eq!(target.to_string(), "root@10.0.0.1:23");
+        assert_eq!(target.identity.as_deref(), Some(Path::new("/home/me/key")));
+        assert_eq!(target.known_hosts, [Path::new("/home/me/hosts")]);
+        assert!(target.global_known_hosts.is_empty());
+    }
+
+    #[test]
+    fn jump_hosts_become_one_call_of_ssh_and_the_first_of_them_is_the_gate() {
+        let config = "Host app-*\n ProxyJump u@first:23,[fe80::1]:24,last\n HostName fd00::2\n";
+        let Some(target) = with_config(config, named("app-1")) else { return };
+        let target = target.expect("it");
+        assert_eq!(target.gate(), "u@first:23");
+        let Route::Jump { last, arguments } = &target.route else { panic!("{target:?}") };
+        assert_eq!(last, "last");
+        assert_eq!(arguments[2..], ["-J", "u@first:23,[fe80::1]:24", "-W", "[fd00::2]:22"]);
+    }
+
+    #[test]
+    fn a_proxy_command_has_its_tokens_filled_and_its_template_is_the_gate() {
+        let config = "Host app-*\n User me\n ProxyCommand nc -X 5 %h %p %r %n\n";
+        let Some(target) = with_config(config, named("app-1")) else { return };
+        let target = target.expect("it");
+        assert_eq!(target.route, Route::Command("nc -X 5 app-1 22 me app-1".to_owned()));
+        assert_eq!(target.gate(), "nc -X 5 %h %p %r %n");
+    }
+
+    #[test]
+    fn names_that_could_be_options_or_shell_are_refused_wherever_they_stand() {
+        for bad in ["-oProxyCommand=x", "", "a b", "a;b", "$(id)", "a`id`", "a|b", "a'b", "a\"b", "a\nb", "a\\b", "a/b"]
+        {
+            let name = local("no-such-program").resolve(&named(bad)).unwrap_err();
+            assert!(matches!(name, ResolveError::HostName { what: "name", .. }), "{bad:?}: {name}");
+            let address = Endpoint { address: Some(bad.to_owned()), ..named("app-1") };
+            let address = local("no-such-program").resolve(&address).unwrap_err();
+            assert!(matches!(address, ResolveError::HostName { what: "address", .. }), "{bad:?}: {address}");
+            let user = Endpoint { address: Some("a".to_owned()), user: Some(bad.to_owned()), ..named("app-1") };
+            let user = local("no-such-program").resolve(&user).unwrap_err();
+            assert!(matches!(user, ResolveError::User { .. }), "{bad:?}: {user}");
+            assert!(!user.failed().to_string().contains('\n'));
+        }
+        let Some(target) = with_config("Host a\n ProxyJump -oProxyCommand=x\n", named("a")) else { return };
+        assert!(target.is_err());
+        let Some(target) = with_config("Host a\n HostName -oProxyCommand=x\n", named("a")) else { return };
+        assert!(target.is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_honoured_is_said_and_so_is_what_ssh_says() {
+        let Some(target) = with_config("RevokedHostKeys /etc/ssh/revoked\n", named("a")) else { return };
+        assert!(target.unwrap_err().to_string().contains("RevokedHostKeys /etc/ssh/revoked"));
+        let Some(target) = with_config("NoSuchOption yes\n", named("a")) else { return };
+        let error = target.unwrap_err();
+        assert!(error.to_string().contains("nosuchoption"), "{error}");
+    }
+}

@@ -1,4 +1,17 @@
-//! Throw-away hosts behind a real sshd, for the whole-system tests and the demo.
+//! Throw-away hosts behind a real sshd, and what whole-system tests and the demo do with them.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`sshd`] | one real `sshd` on loopback |
+//! | [`room`] | a host's own view of the file system |
+//! | [`product`] | runs the binary under test |
+//! | [`shared`] | a value in a file that several processes change |
+//! | [`processes`] | ends what was started, by id |
+//!
+//! Not for: anything that the released binary has in it.
 
 pub mod processes;
+pub mod product;
+pub mod room;
+pub mod shared;
 pub mod sshd;

@@ -17,6 +17,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -24,6 +25,7 @@ use stagecraft_net::ssh::Endpoint;
 use tempfile::TempDir;
 
 use crate::processes;
+use crate::room::Room;
 
 /// Where Debian puts it; it is on no ordinary user's PATH. `sshd` must be called by an absolute path.
 const SSHD: &str = "/usr/sbin/sshd";
@@ -74,6 +76,8 @@ pub struct Options {
     pub max_startups: Option<String>,
     /// Further lines of `sshd_config`. They come first, so they win.
     pub config: Vec<String>,
+    /// Runs it, and all behind it, with another view of the file system, as the one who logs in there.
+    pub room: Option<Arc<Room>>,
 }
 
 /// A running `sshd`. Dropping it ends it and everything that runs behind it.
@@ -100,7 +104,10 @@ impl Sshd {
     /// As [`Sshd::start`].
     pub fn with(options: &Options) -> Result<Self> {
         ensure!(Path::new(SSHD).exists(), "{SSHD} is not there: apt-get install openssh-server");
-        let user = user()?;
+        let user = match &options.room {
+            Some(room) => room.login().name().to_owned(),
+            None => user()?,
+        };
         if rustix::process::geteuid().is_root() {
             fs::create_dir_all("/run/sshd").context("sshd wants /run/sshd when root runs it")?;
         }
@@ -121,7 +128,10 @@ impl Sshd {
         for _ in 0..20 {
             let port = free_port()?;
             fs::write(root.join("sshd_config"), server_config(root, port, types, options)?)?;
-            if let Some(child) = listen(root, port)? {
+            if let Some(room) = &options.room {
+                room.hand_over(root)?;
+            }
+            if let Some(child) = listen(root, port, options.room.as_deref())? {
                 let this = Self { port, user, child, dir };
                 this.write_known_hosts(types)?;
                 fs::write(this.client_config(), client_config(&this))?;
@@ -143,7 +153,7 @@ impl Sshd {
         self.port
     }
 
-    /// Who logs in: whoever runs this.
+    /// Who logs in: whoever runs this, or the one of the room.
     #[must_use]
     pub fn user(&self) -> &str {
         &self.user
@@ -348,10 +358,13 @@ fn server_config(root: &Path, port: u16, types: &[KeyType], options: &Options) -
 }
 
 /// Starts `sshd` and waits until it listens; `None` when somebody else has the port.
-fn listen(root: &Path, port: u16) -> Result<Option<Child>> {
+fn listen(root: &Path, port: u16, room: Option<&Room>) -> Result<Option<Child>> {
     let log = root.join("log");
     let _ = fs::remove_file(&log);
-    let mut child = Command::new(SSHD)
+    let mut words = room.map(Room::prefix).unwrap_or_default();
+    words.push(SSHD.into());
+    let mut child = Command::new(&words[0])
+        .args(&words[1..])
         .args(["-D", "-f"])
         .arg(root.join("sshd_config"))
         .arg("-E")

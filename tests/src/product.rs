@@ -1,0 +1,147 @@
+//! Runs the product's own binary, as a user would, and tells how it ended.
+//!
+//! The binary under test is the one that `cargo build` gives, with nothing added for tests. It is built when a test asks
+//! for it first, unless `LAB_BUILT` says that this was done, so no test ever runs yesterday's. Not for: the library.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+/// One run of the command line that is being put together.
+#[derive(Debug)]
+#[must_use = "nothing happens before it is run"]
+pub struct Cli {
+    command: Command,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    /// The exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Cli {
+    /// The product, run in `dir`, which is its home too: no file of the developer's is read, no agent is asked.
+    pub fn new(dir: &Path) -> Self {
+        let mut command = Command::new(binary());
+        command.env_clear().current_dir(dir).stdin(Stdio::null());
+        command.env("HOME", dir).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        // Shared by all tests, as it is by all runs of a user: the provider is compiled once.
+        command.env("XDG_CACHE_HOME", beside().join("lab-cache"));
+        for name in ["RUST_BACKTRACE", "LLVM_PROFILE_FILE", "TMPDIR"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        Self { command }
+    }
+
+    /// Further words.
+    pub fn args(mut self, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.command.args(words);
+        self
+    }
+
+    /// One more variable of its environment.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn run(mut self) -> Result<Ran> {
+        let begin = Instant::now();
+        let output = self.command.output().context("the product did not start")?;
+        Ok(Ran {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            took: begin.elapsed(),
+        })
+    }
+
+    /// Runs it to its end on this process's own terminal, and gives the exit code, `None` when a signal ended it.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn show(mut self) -> Result<(Option<i32>, Duration)> {
+        for name in ["TERM", "NO_COLOR", "COLORTERM", "COLUMNS"] {
+            if let Some(value) = std::env::var_os(name) {
+                self.command.env(name, value);
+            }
+        }
+        let begin = Instant::now();
+        let status = self.command.status().context("the product did not start")?;
+        Ok((status.code(), begin.elapsed()))
+    }
+
+    /// Starts it with both outputs piped, for a test that does something to it meanwhile.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start(mut self) -> Result<Child> {
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("the product did not start")
+    }
+}
+
+/// The product's binary.
+///
+/// # Panics
+/// When it cannot be built.
+#[must_use]
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| build("stagecraft-net", "stagecraft-net"))
+}
+
+/// The program that stands in for others on a throw-away host.
+///
+/// # Panics
+/// When it cannot be built.
+#[must_use]
+pub fn stand_in() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| build("lab", "stand-in"))
+}
+
+/// Where cargo puts the binaries of the profile that we are ourselves.
+fn beside() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    let dir = own.parent().unwrap_or(Path::new("."));
+    if dir.ends_with("deps") { dir.parent().unwrap_or(dir).to_owned() } else { dir.to_owned() }
+}
+
+#[expect(clippy::panic, reason = "a test without the binary under test has nothing to say")]
+fn build(package: &str, name: &str) -> PathBuf {
+    let path = beside().join(name);
+    if std::env::var_os("LAB_BUILT").is_none() {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+        // Both packages together, as `cargo test -p lab` has it: one set of features, so nothing is compiled twice.
+        let output = Command::new(cargo)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(["build", "--quiet", "--package", package, "--bin", name])
+            .stdin(Stdio::null())
+            .output();
+        match output {
+            Ok(output) if output.status.success() => {}
+            Ok(output) => panic!("{name} does not build:\n{}", String::from_utf8_lossy(&output.stderr)),
+            Err(error) => panic!("cargo did not start: {error}"),
+        }
+    }
+    assert!(path.is_file(), "{} is not there: cargo xtask test", path.display());
+    path
+}

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::tool::{Done, Stop, answer, command, find, run, say, succeeds};
+use crate::tool::{Done, Stop, answer, cargo, command, find, run, say, succeeds};
 
 /// One thing that must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,12 +14,17 @@ pub(crate) enum Need {
     Rustc,
     /// The standard library for the guest's target.
     WasmTarget,
-    /// A component of the toolchain: its name and the program that shows that it is there.
-    Component(&'static str, &'static str),
+    /// A component of the toolchain.
+    Component(&'static str),
+    /// A nightly toolchain, which the sanitizers of cargo-fuzz want.
+    Nightly,
     /// A program that any of these names stands for, and the Debian package that has it.
     Program(&'static [&'static str], &'static str),
     /// What pkg-config knows under this name, and the Debian package that has it.
     Library(&'static str, &'static str),
+    /// A way to give a throw-away host its own view of the file system: a mount namespace, or `proot` where none is
+    /// granted.
+    View,
     /// A subcommand of cargo, built from source when it is missing.
     Cargo(&'static str),
 }
@@ -38,6 +43,7 @@ pub(crate) const HOSTS: &[Need] = &[
     Need::Program(&["sshd"], "openssh-server"),
     Need::Program(&["ssh"], "openssh-client"),
     Need::Program(&["unshare"], "util-linux"),
+    Need::View,
 ];
 
 /// The login shells that the tests log into.
@@ -49,6 +55,12 @@ pub(crate) const SHELLS: &[Need] = &[
     Need::Program(&["tcsh"], "tcsh"),
     Need::Program(&["busybox"], "busybox"),
 ];
+
+/// What builds OpenSSL from source.
+pub(crate) const VENDORED: &[Need] = &[Need::Program(&["perl"], "perl"), Need::Program(&["make"], "make")];
+
+/// What judges the style.
+pub(crate) const LINTERS: &[Need] = &[Need::Component("rustfmt"), Need::Component("clippy")];
 
 /// The oldest toolchain that compiles the workspace: `rust-version` in Cargo.toml.
 const OLDEST: (u32, u32) = (1, 95);
@@ -62,24 +74,24 @@ pub(crate) fn bring(needs: &[&[Need]]) -> Done {
     let mut packages = Vec::new();
     for need in needs.iter().copied().flatten() {
         match need {
-            Need::Program(_, package) | Need::Library(_, package) => {
-                if !need.is_met() && !packages.contains(package) {
-                    packages.push(*package);
-                }
-            }
+            Need::Program(_, package) | Need::Library(_, package) if !need.is_met() => packages.push(*package),
+            Need::View if !need.is_met() => packages.push("proot"),
             Need::Rustc => rustc_is_new_enough()?,
             Need::WasmTarget if !need.is_met() => rustup(&["target", "add", TARGET])?,
-            Need::Component(name, _) if !need.is_met() => rustup(&["component", "add", name])?,
+            Need::Component(name) if !need.is_met() => rustup(&["component", "add", name])?,
+            Need::Nightly if !need.is_met() => rustup(&["toolchain", "install", "nightly", "--profile", "minimal"])?,
             Need::Cargo(name) if !need.is_met() => {
                 say(format!("building {name}, which takes some minutes: cargo install --locked {name}"));
                 run(command("cargo").args(["install", "--locked", name]))?;
             }
-            Need::WasmTarget | Need::Component(..) | Need::Cargo(_) => {}
+            _ => {}
         }
     }
     if packages.is_empty() {
         return Ok(());
     }
+    packages.sort_unstable();
+    packages.dedup();
     install(&packages)?;
     // pkg-config may have come only now, so that what it was to be asked for is judged again.
     let still: Vec<&str> =
@@ -98,10 +110,20 @@ impl Need {
             Need::Rustc => true,
             Need::WasmTarget => answer(command("rustc").args(["--print", "target-libdir", "--target", TARGET]))
                 .is_some_and(|dir| Path::new(&dir).is_dir()),
-            Need::Component(_, program) => find(program).is_some() && succeeds(command(program).arg("--version")),
+            Need::Component("clippy") => succeeds(cargo().args(["clippy", "--version"])),
+            Need::Component("rustfmt") => succeeds(cargo().args(["fmt", "--version"])),
+            Need::Component(name) => answer(command("rustup").args(["component", "list", "--installed"]))
+                .is_some_and(|list| list.lines().any(|line| line.starts_with(name))),
+            Need::Nightly => succeeds(command("rustc").args(["+nightly", "--version"])),
             Need::Program(names, _) => names.iter().any(|name| find(name).is_some()),
             Need::Library(name, _) => succeeds(command("pkg-config").args(["--exists", name])),
-            Need::Cargo(name) => find(name).is_some(),
+            Need::View => {
+                let try_mount = ["--mount", "--propagation=private", "--", "mount", "-t", "tmpfs", "tmpfs", "/dev/shm"];
+                let in_user_namespace = ["--user", "--map-root-user"];
+                let user = if is_root() { &[][..] } else { &in_user_namespace[..] };
+                succeeds(command("unshare").args(user).args(try_mount)) || find("proot").is_some()
+            }
+            Need::Cargo(name) => succeeds(cargo().args([name.trim_start_matches("cargo-"), "--version"])),
         }
     }
 
@@ -109,7 +131,9 @@ impl Need {
         match self {
             Need::Rustc => "rustc",
             Need::WasmTarget => TARGET,
-            Need::Component(name, _) | Need::Library(name, _) | Need::Cargo(name) => name,
+            Need::Component(name) | Need::Library(name, _) | Need::Cargo(name) => name,
+            Need::Nightly => "nightly toolchain",
+            Need::View => "mount namespace or proot",
             Need::Program(names, _) => names[0],
         }
     }
@@ -150,7 +174,7 @@ fn install(packages: &[&str]) -> Done {
             "this is not Debian or a child of it, so install by your own package manager what Debian calls: {list}"
         )));
     }
-    let root = answer(command("id").arg("-u")).is_some_and(|id| id == "0");
+    let root = is_root();
     if !root && !succeeds(command("sudo").args(["-n", "true"])) {
         return Err(Stop(format!(
             "missing: {list}. Run this, then the same command again:\n  sudo apt-get install -y {list}"
@@ -173,6 +197,10 @@ fn install(packages: &[&str]) -> Done {
     say("apt-get update, then once more");
     run(&mut apt(root, &["update", "-qq"]))?;
     run(&mut apt(root, &install))
+}
+
+fn is_root() -> bool {
+    answer(command("id").arg("-u")).is_some_and(|id| id == "0")
 }
 
 fn apt(root: bool, args: &[&str]) -> std::process::Command {

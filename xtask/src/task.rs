@@ -1,9 +1,11 @@
 //! The commands themselves: which needs, then which tools.
 
-use crate::need::{BUILD, HOSTS, Need, SHELLS, bring};
-use crate::tool::{Done, Stop, cargo, run, say, target_dir, workspace};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
-const LINTERS: &[Need] = &[Need::Component("rustfmt", "rustfmt"), Need::Component("clippy", "cargo-clippy")];
+use crate::need::{BUILD, HOSTS, LINTERS, Need, SHELLS, VENDORED, bring};
+use crate::tool::{Done, Stop, answer, cargo, command, run, say, target_dir, workspace};
 
 /// Builds the product and runs the demo of crate `lab`.
 pub(crate) fn demo(args: &[&str]) -> Done {
@@ -40,27 +42,142 @@ pub(crate) fn lint() -> Done {
         .env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// Licences, bans, sources and advisories of the dependencies.
+/// Licences, bans, sources and advisories of the dependencies. The last of these needs the network, so it comes last.
 pub(crate) fn deny() -> Done {
     bring(&[&[Need::Cargo("cargo-deny")]])?;
-    run(cargo().args(["deny", "--workspace", "check"]))
+    run(cargo().args(["deny", "check", "licenses", "bans", "sources"]))?;
+    run(cargo().args(["deny", "check", "advisories"]))
 }
 
 /// Line coverage of the two crates that are pure logic.
 pub(crate) fn coverage() -> Done {
-    bring(&[BUILD, &[Need::Component("llvm-tools", "rustc"), Need::Cargo("cargo-llvm-cov")]])?;
+    bring(&[BUILD, &[Need::Component("llvm-tools"), Need::Cargo("cargo-llvm-cov")]])?;
     for package in ["boundary", "tailscale-provider"] {
         run(cargo().args(["llvm-cov", "--package", package, "--fail-under-lines", "85"]))?;
     }
     Ok(())
 }
 
-/// Every fuzz target for some seconds.
-pub(crate) fn fuzz(_seconds: &str) -> Done {
-    Err(Stop(format!("there is no fuzz target in {} yet", workspace().join("fuzz").display())))
+/// Every fuzz target for some seconds, from the corpus that is kept.
+pub(crate) fn fuzz(seconds: &str) -> Done {
+    bring(&[BUILD, &[Need::Nightly, Need::Cargo("cargo-fuzz")]])?;
+    let list = answer(command("cargo").args(["+nightly", "fuzz", "list"]));
+    let targets = list.ok_or_else(|| Stop("`cargo +nightly fuzz list` knows no target".to_owned()))?;
+    for target in targets.lines() {
+        say(format!("{target}, {seconds} s"));
+        let limit = format!("-max_total_time={seconds}");
+        run(command("cargo").args(["+nightly", "fuzz", "run", target, "--", &limit, "-print_final_stats=1"]))?;
+    }
+    Ok(())
 }
 
-/// The released binary, the artifact, their digests.
+/// The released binary, the provider's artifact as it is embedded there, and their digests, in `target/dist`.
+///
+/// The artifact is built in two directories, and must be the same bytes: else nobody could check what was published.
 pub(crate) fn dist() -> Done {
-    Err(Stop("not there yet".to_owned()))
+    bring(&[BUILD, VENDORED])?;
+    let dist = target_dir().join("dist");
+    make_empty(&dist)?;
+    let artifact = release(workspace())?;
+    copy(&target_dir().join("release/stagecraft-net"), &dist.join("stagecraft-net"))?;
+    copy(&artifact, &dist.join("tailscale.wasm"))?;
+
+    say("once more in another directory, to see that the artifact is the same there");
+    // Beside the workspace's own target folder and not in it: a path below it would be too like the first.
+    let elsewhere = std::env::temp_dir().join(format!("stagecraft-net-{}/elsewhere", std::process::id()));
+    let second = copy_sources(workspace(), &elsewhere).and_then(|()| release(&elsewhere));
+    let same = second.and_then(|second| Ok(read(&artifact)? == read(&second)?));
+    let _ = fs::remove_dir_all(elsewhere.parent().unwrap_or(&elsewhere));
+    if !same? {
+        return Err(Stop("the artifact depends on the directory in which it is built; nothing is released".to_owned()));
+    }
+
+    let sums = answer(command("sha256sum").args(["stagecraft-net", "tailscale.wasm"]).current_dir(&dist))
+        .ok_or_else(|| Stop("sha256sum failed".to_owned()))?;
+    fs::write(dist.join("SHA256SUMS"), format!("{sums}\n")).map_err(|error| Stop(error.to_string()))?;
+    println!("{sums}");
+    say(format!("all in {}", dist.display()));
+    Ok(())
+}
+
+/// Builds the release in this copy of the workspace, and says where its artifact is. The target folder is shared, so
+/// that a second copy compiles only our own crates again.
+fn release(workspace: &Path) -> Result<PathBuf, Stop> {
+    let mut build = cargo();
+    build.current_dir(workspace).env("CARGO_TARGET_DIR", target_dir());
+    build.args(["build", "--locked", "--release", "--package", "stagecraft-net", "--features", "vendored"]);
+    build.arg("--message-format=json-render-diagnostics");
+    let output = build.stderr(Stdio::inherit()).output().map_err(|error| Stop(format!("cargo: {error}")))?;
+    if !output.status.success() {
+        return Err(Stop(format!("the release does not build: {}", output.status)));
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    out_dir(&messages, workspace)
+        .map(|dir| dir.join("tailscale.wasm"))
+        .ok_or_else(|| Stop("cargo did not say where the build script of host-runtime wrote to".to_owned()))
+}
+
+/// `OUT_DIR` of host-runtime's build script, from the messages of a build.
+fn out_dir(messages: &str, workspace: &Path) -> Option<PathBuf> {
+    let package = format!("{}/host-runtime#", workspace.display());
+    let line = messages
+        .lines()
+        .find(|line| line.contains(r#""reason":"build-script-executed""#) && line.contains(&package))?;
+    // The only field of that name, and a path with a quote in it is one that cargo itself does not like.
+    let dir = line.split_once(r#""out_dir":""#)?.1.split_once('"')?.0;
+    Some(PathBuf::from(dir))
+}
+
+/// Copies what is compiled: everything but version control and what builds left.
+fn copy_sources(from: &Path, to: &Path) -> Done {
+    fs::create_dir_all(to).map_err(|error| Stop(format!("{}: {error}", to.display())))?;
+    for entry in fs::read_dir(from).map_err(|error| Stop(format!("{}: {error}", from.display())))?.flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        if name == ".git" || name == "target" || path == target_dir() {
+            continue;
+        }
+        if path.is_dir() {
+            copy_sources(&path, &to.join(name))?;
+        } else {
+            copy(&path, &to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn make_empty(dir: &Path) -> Done {
+    let _ = fs::remove_dir_all(dir);
+    fs::create_dir_all(dir).map_err(|error| Stop(format!("{}: {error}", dir.display())))
+}
+
+fn copy(from: &Path, to: &Path) -> Done {
+    fs::copy(from, to).map(drop).map_err(|error| Stop(format!("{} to {}: {error}", from.display(), to.display())))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Stop> {
+    fs::read(path).map_err(|error| Stop(format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_build_scripts_folder_is_read_from_the_line_of_the_right_copy() {
+        let line = |root: &str, out: &str| {
+            format!(
+                r#"{{"reason":"build-script-executed","package_id":"path+file://{root}/host-runtime#stagecraft-net@0.1.0","out_dir":"{out}"}}"#
+            )
+        };
+        let messages = [
+            line("/b", "/t/b/out"),
+            r#"{"reason":"compiler-artifact","package_id":"path+file:///a/host-runtime#stagecraft-net@0.1.0"}"#
+                .to_owned(),
+            line("/a", "/t/a/out"),
+        ]
+        .join("\n");
+        assert_eq!(out_dir(&messages, Path::new("/a")), Some(PathBuf::from("/t/a/out")));
+        assert_eq!(out_dir(&messages, Path::new("/b")), Some(PathBuf::from("/t/b/out")));
+        assert_eq!(out_dir(&messages, Path::new("/c")), None);
+    }
 }

@@ -21,6 +21,8 @@
 pub mod answer;
 pub mod argv;
 pub mod command;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod grant;
 pub mod known_hosts;
 pub mod script;

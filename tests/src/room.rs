@@ -74,12 +74,13 @@ impl Room {
     ///
     /// # Errors
     /// When this machine offers no way to make a view, with what to install; or when files cannot be written.
-    pub fn new(dir: &Path, login: Login, os_release: &str, programs: &[&str]) -> Result<Self> {
+    pub fn new(dir: &Path, login: Login, os_release: Option<&str>, programs: &[&str]) -> Result<Self> {
         let room = Self { dir: dir.to_owned(), view: view()?, login };
         for name in ["bin", "etc", "run/sshd", "run/lab/home"] {
             fs::create_dir_all(dir.join(name))?;
         }
-        fs::write(dir.join("etc/os-release"), os_release)?;
+        // A view can put something in the place of a file, and not take it away: no file is an empty one.
+        fs::write(dir.join("etc/os-release"), os_release.unwrap_or_default())?;
         fs::write(dir.join("etc/passwd"), room.passwd(&fs::read_to_string("/etc/passwd")?))?;
         // Neither a password nor locked, whatever the machine says of its own root.
         fs::write(dir.join("etc/shadow"), format!("{}:*:20000:0:99999:7:::\n", login.name()))?;

@@ -1,2 +1,4 @@
-//! Being laid.
-fn main() {}
+//! Every whole-system test, in one binary.
+#![allow(clippy::unwrap_used, reason = "all of this is test code; clippy sees that only inside of a test function")]
+
+mod rig;

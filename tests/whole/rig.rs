@@ -67,15 +67,19 @@ fn a_program_that_is_not_installed_is_not_found_and_is_there_after_the_install_s
     let (code, out, _) = run(&site, "app-1", "timeout 5 tailscale version");
     assert_eq!((code, out.lines().next()), (Some(0), Some("1.102.3")));
     assert_eq!(site["app-1"].machine().get().unwrap().client.as_deref(), Some("1.102.3"));
-    assert!(!Path::new("/usr/local/sbin/tailscale-install").exists());
+    assert!(!Path::new("/usr/local/sbin/.stand-in").exists());
 }
 
 #[test]
 fn sudo_makes_root_of_whoever_may_and_says_what_the_real_one_says_to_others() {
     let mut site = Site::new(&World::of("example.ts.net")).unwrap();
-    for (name, sudo) in
-        [("free", Sudo::Free), ("password", Sudo::Password), ("terminal", Sudo::Terminal), ("missing", Sudo::Missing)]
-    {
+    for (name, sudo) in [
+        ("free", Sudo::Free),
+        ("password", Sudo::Password),
+        ("nobody", Sudo::NotAllowed),
+        ("terminal", Sudo::Terminal),
+        ("missing", Sudo::Missing),
+    ] {
         site.host(name, Spec::of(Machine { sudo, ..Machine::bare(name) })).unwrap();
     }
     let line = "timeout 5 sudo -n -- timeout 5 sh -c 'id -u; echo $HOME; touch /run/by-root; stat -c %U /run/by-root'";
@@ -86,6 +90,7 @@ fn sudo_makes_root_of_whoever_may_and_says_what_the_real_one_says_to_others() {
     );
     for (name, code, text) in [
         ("password", 1, "sudo: a password is required\n"),
+        ("nobody", 1, "sudo: a password is required\n"),
         ("terminal", 1, "sudo: sorry, you must have a tty to run sudo\n"),
     ] {
         assert_eq!(run(&site, name, line), (Some(code), String::new(), text.to_owned()), "{name}");
@@ -95,7 +100,7 @@ fn sudo_makes_root_of_whoever_may_and_says_what_the_real_one_says_to_others() {
     assert_eq!((code, out.as_str()), (Some(127), ""));
     assert!(err.ends_with("'sudo': No such file or directory\n"), "{err}");
     // Whoever did not become root is not taken for it by the stand-ins.
-    let (code, _, err) = run(&site, "free", "tailscale-install");
+    let (code, _, err) = run(&site, "free", "apt-get install -y tailscale");
     assert_eq!(code, Some(1), "{err}");
     assert_eq!(site["free"].machine().get().unwrap().client, None);
 }

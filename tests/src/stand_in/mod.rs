@@ -26,8 +26,7 @@ const BIN: &str = "/usr/local/sbin";
 /// The name of the program itself there; all others are links to it.
 pub(crate) const ITSELF: &str = ".stand-in";
 /// The names that are never left to the machine's own programs.
-pub(crate) const NAMES: &[&str] =
-    &["apt-get", "curl", "sudo", "systemctl", "tailscale", "tailscale-install", "tailscaled"];
+pub(crate) const NAMES: &[&str] = &["apt-get", "curl", "sudo", "systemctl", "tailscale", "tailscaled"];
 
 /// What a host is, apart from what the model knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -40,9 +40,9 @@ fn a_host_shows_its_own_system_and_whoever_logs_in_and_the_machine_outside_stays
 
     // Each has a /run and a /dev/shm of its own, and neither is the machine's.
     let mark = format!("lab-{}", std::process::id());
-    let touch = format!("touch /run/{mark} /dev/shm/{mark} && ls /run/{mark} /dev/shm/{mark} | wc -l");
-    assert_eq!(run(&site, "user-1", &touch), (Some(0), "2\n".to_owned(), String::new()));
-    assert_eq!(run(&site, "root-1", &format!("ls /run /dev/shm | grep -c {mark}")).1, "0\n");
+    let found = format!("[ -e /run/{mark} ] && [ -e /dev/shm/{mark} ] && echo both");
+    assert_eq!(run(&site, "user-1", &format!("touch /run/{mark} /dev/shm/{mark}; {found}")).1, "both\n");
+    assert_eq!(run(&site, "root-1", &format!("ls -1 /run /dev/shm | grep -c {mark}")).1, "0\n");
     for dir in ["/run", "/dev/shm"] {
         assert!(!Path::new(dir).join(&mark).exists(), "{dir} of the machine was written to");
     }
@@ -82,8 +82,9 @@ fn sudo_makes_root_of_whoever_may_and_says_what_the_real_one_says_to_others() {
     ] {
         site.host(name, Spec::of(Machine { sudo, ..Machine::bare(name) })).unwrap();
     }
-    let line = "timeout 5 sudo -n -- timeout 5 sh -c 'id -u; echo $HOME; touch /run/by-root; stat -c %U /run/by-root'";
-    assert_eq!(run(&site, "free", line), (Some(0), "0\n/root\nroot\n".to_owned(), String::new()));
+    let line =
+        "timeout 5 sudo -n -- timeout 5 sh -c 'id -u; echo $HOME; touch /run/by-root; [ -O /run/by-root ] && echo own'";
+    assert_eq!(run(&site, "free", line), (Some(0), "0\n/root\nown\n".to_owned(), String::new()));
     assert_eq!(
         run(&site, "free", "sudo -n -- no-such-program"),
         (Some(1), String::new(), "sudo: no-such-program: command not found\n".to_owned())
@@ -144,11 +145,10 @@ fn a_site_that_was_left_up_is_ended_by_whoever_reads_what_was_written_down() {
     let dirs = [site.dir().to_owned(), site["app-1"].sshd().dir().to_owned()];
     let ssh = site.ssh_words(&site["app-1"]);
     let written = serde_json::to_vec(&site.leave()).unwrap();
-    let answer = Command::new(&ssh[0]).args(&ssh[1..]).arg("id -u").output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&answer.stdout), "0\n", "{}", String::from_utf8_lossy(&answer.stderr));
-
+    let answer = Command::new(&ssh[0]).args(&ssh[1..]).arg(format!("{PATH}; id -u")).output().unwrap();
     let left: Left = serde_json::from_slice(&written).unwrap();
     left.end();
+    assert_eq!(String::from_utf8_lossy(&answer.stdout), "0\n", "{}", String::from_utf8_lossy(&answer.stderr));
     wait(|| processes_of(&dirs) == 0);
     assert!(dirs.iter().all(|dir| !dir.exists()));
 }

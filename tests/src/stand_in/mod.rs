@@ -59,13 +59,13 @@ fn act(mut words: Vec<String>) -> Result<u8> {
     let machine: Shared<Machine> = Shared::at(&host.join("machine.json"));
     match name.as_str() {
         "sudo" => return sudo::run(&words[1..], &machine.get()?, &manner),
-        "id" => return sudo::id(&words[1..]),
+        "id" => return sudo::id(&words[1..], &machine.get()?),
         _ => words[0] = name,
     }
     let call = Call {
         stdin: input(&words)?,
         env: std::env::vars().collect(),
-        root: sudo::is_root(),
+        root: sudo::is_root(&machine.get()?),
         now_ms: u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?,
         argv: words,
     };

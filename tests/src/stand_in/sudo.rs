@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::Result;
 use rustix::fs::Access;
-use tailscale_model::Machine;
+use tailscale_model::{Machine, Sudo};
 
 use super::Manner;
 
@@ -19,9 +19,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// Set by every `sudo` for what it runs.
 const MARK: &str = "SUDO_UID";
 
-/// Whether what runs us is root, or was made to look so.
-pub(super) fn is_root() -> bool {
-    rustix::process::geteuid().is_root() || std::env::var_os(MARK).is_some()
+/// Whether what runs us is root, or is to be taken for it.
+pub(super) fn is_root(machine: &Machine) -> bool {
+    rustix::process::geteuid().is_root() || std::env::var_os(MARK).is_some() || machine.sudo == Sudo::Root
 }
 
 /// Runs the rest of the words as root, or refuses; comes back only in the latter case.
@@ -69,8 +69,8 @@ pub(super) fn run(words: &[String], machine: &Machine, manner: &Manner) -> Resul
 }
 
 /// `id` where no user namespace can be had: the machine's own, but for the question whether this is root.
-pub(super) fn id(words: &[String]) -> Result<u8> {
-    if is_root() && words == ["-u"] {
+pub(super) fn id(words: &[String], machine: &Machine) -> Result<u8> {
+    if is_root(machine) && words == ["-u"] {
         println!("0");
         return Ok(0);
     }

@@ -1,4 +1,5 @@
 //! Every whole-system test, in one binary.
 #![allow(clippy::unwrap_used, reason = "all of this is test code; clippy sees that only inside of a test function")]
 
+mod guests;
 mod rig;

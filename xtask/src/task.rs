@@ -35,7 +35,16 @@ pub(crate) fn lint() -> Done {
     run(cargo().args(["fmt", "--all", "--check"]))?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     run(cargo()
-        .args(["clippy", "--package", "tailscale-provider", "--target", "wasm32-wasip2", "--all-targets"])
+        .args([
+            "clippy",
+            "--package",
+            "tailscale-provider",
+            "--package",
+            "bad-guests",
+            "--target",
+            "wasm32-wasip2",
+            "--all-targets",
+        ])
         .args(["--", "-D", "warnings"]))?;
     run(cargo()
         .args(["doc", "--workspace", "--no-deps", "--document-private-items"])

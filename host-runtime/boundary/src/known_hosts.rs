@@ -291,6 +291,15 @@ pub fn line(host: &str, port: u16, key: &HostKey) -> Option<String> {
     Some(if port == 22 { format!("{name} {key}") } else { format!("[{name}]:{port} {key}") })
 }
 
+/// The same line as [`line`], with the name hashed, as `HashKnownHosts` asks for. The salt must be random.
+#[must_use]
+pub fn hashed_line(host: &str, port: u16, key: &HostKey, salt: [u8; 20]) -> Option<String> {
+    let plain = line(host, port, key)?;
+    let (name, key) = plain.split_once(' ')?;
+    let hash = hmac_sha1(&salt, name.as_bytes())?;
+    Some(format!("|1|{}|{} {key}", STANDARD.encode(salt), STANDARD.encode(hash)))
+}
+
 /// Reads a line that is not empty: marker, names, key.
 fn read(line: &[u8]) -> Option<(Marker, Names, HostKey)> {
     let (marker, line) = if line.starts_with(b"@") {

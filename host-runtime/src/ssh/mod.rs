@@ -1,10 +1,50 @@
 //! SSH as people have it, carried by libssh2.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use stagecraft_net::ssh::{Endpoint, Trust, connect, resolve};
+//! use stagecraft_net::transport::{Flow, Transport};
+//! use stagecraft_net::until::{Cancel, Until};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let target = resolve(&Endpoint { name: "app-1".to_owned(), ..Endpoint::default() })?;
+//! let until = Until::after(Duration::from_secs(30), &Cancel::new()?);
+//! let mut connection = connect(&target, Trust::Strict, &until)?;
+//! let mut kernel = Vec::new();
+//! connection.exec("uname -r", b"", &mut |_, piece| { kernel.extend_from_slice(piece); Flow::Go }, &until)?;
+//! # Ok(()) }
+//! ```
+//!
+//! | module | is for |
+//! |---|---|
+//! | `target`, `config`, `name` | where and how to connect: the project's file, `ssh -G` |
+//! | `trust` | the server's key |
+//! | `login`, `keys`, `agent` | the user's keys |
+//! | `dial`, `proxy`, `program` | what carries the bytes |
+//! | `wire`, `link` | waiting, counting, and libssh2's session on top |
+//! | `connection`, `error` | all of it together, and why it failed |
+//!
+//! One thread uses one connection. An exit status is never read: libssh2 answers 0 when none came.
+//! Not for: what is sent and what it means ([`crate::session`]), nor how many at a time ([`crate::fleet`]).
 
+mod agent;
 mod config;
+mod connection;
+mod dial;
+mod error;
+mod keys;
+mod link;
+mod login;
 mod name;
-#[allow(dead_code)] // The connection, which follows, uses all of it.
 mod program;
-#[allow(dead_code)]
+mod proxy;
 mod target;
+mod trust;
+mod wire;
 
+pub use connection::{Connection, connect};
+pub use error::{ConnectError, Stage};
+pub use login::{Refusal, Tried};
 pub use target::{Endpoint, Passphrases, ResolveError, Target, resolve};
+pub use trust::{HostKeyError, Trust};
+pub use wire::Traffic;

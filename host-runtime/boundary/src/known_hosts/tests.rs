@@ -341,6 +341,19 @@ proptest! {
     }
 
     #[test]
+    fn a_hashed_line_is_trusted_and_does_not_show_the_name(
+        host in "[a-z]{4,30}", port in 1u16.., salt in any::<[u8; 20]>()
+    ) {
+        let added = hashed_line(&host, port, &key(P256), salt).unwrap();
+        prop_assert!(!added.contains(&host));
+        let mut known = KnownHosts::default();
+        known.add("added", added.as_bytes());
+        let trusted = matches!(known.host(&host, port).check(&key(P256)), Verdict::Trusted { .. });
+        let unknown = matches!(known.host("Another", port).check(&key(P256)), Verdict::Unknown { .. });
+        prop_assert!(trusted && (unknown || host == "another"));
+    }
+
+    #[test]
     fn a_line_that_was_added_is_trusted(host in "[A-Za-z0-9.:-]{1,30}", port in 1u16..) {
         let added = line(&host, port, &key(P256)).unwrap();
         prop_assert_eq!(verdict(added, &host, port, P256), "trusted 1");

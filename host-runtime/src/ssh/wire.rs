@@ -1,0 +1,334 @@
+//! The bytes between libssh2 and the network, moved by us.
+//!
+//! libssh2 has one end of a socket pair; this moves what passes between the other end and the network (a TCP stream, or
+//! a proxy's pipe). So this is the only place that waits, and libssh2 never sees more than one portion at a time:
+//!
+//! * libssh2 reads until nothing is left and looks at no clock while it does. Given the network itself, a server that
+//!   sends faster than it is read holds the thread past every deadline. Here it runs dry after each portion.
+//! * It keeps packets that nobody asked for. Here everything is counted, and what may come is bounded.
+//! * What a server says instead of SSH (`Exceeded MaxStartups`, `HTTP/1.1 400`) is kept for the error.
+//! * `TCP_QUICKACK` is set again before every wait: sshd keeps Nagle on until the session starts, and waits 40 ms for
+//!   our delayed acknowledgement otherwise.
+//!
+//! Not for: anything that knows what the bytes mean.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::event::{PollFd, PollFlags};
+
+use super::proxy::Proxy;
+use crate::until::{Until, Wake};
+
+/// The most that is moved at a time.
+const PORTION: usize = 32 * 1024;
+/// How much of the first bytes is kept: a version line may be 255 bytes long, and lines may stand before it.
+const HEAD: usize = 1024;
+
+/// What carries the bytes.
+#[derive(Debug)]
+pub(super) enum Net {
+    Tcp(TcpStream),
+    Proxy(Box<Proxy>),
+}
+
+impl Net {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Net::Tcp(stream) => stream.as_fd(),
+            Net::Proxy(proxy) => proxy.stream().as_fd(),
+        }
+    }
+
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Net::Tcp(stream) => (&*stream).read(buffer),
+            Net::Proxy(proxy) => proxy.stream().read(buffer),
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Net::Tcp(stream) => (&*stream).write(bytes),
+            Net::Proxy(proxy) => proxy.stream().write(bytes),
+        }
+    }
+}
+
+/// How the network ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    /// The other side closed it.
+    Closed,
+    /// It broke.
+    Broken(String),
+}
+
+/// Why nothing more will move.
+#[derive(Debug)]
+pub(super) enum Halt {
+    Deadline,
+    Cancelled,
+    /// The network has ended and libssh2 knows it.
+    Ended,
+    /// More came than was allowed.
+    Flood,
+    /// This machine refused.
+    System(io::Error),
+}
+
+impl From<io::Error> for Halt {
+    fn from(error: io::Error) -> Self {
+        Halt::System(error)
+    }
+}
+
+/// How much went over the network, and how often it was waited for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Bytes sent.
+    pub sent: u64,
+    /// Bytes received.
+    pub received: u64,
+    /// Times that something was sent and an answer was waited for. Opening the TCP connection is one.
+    pub round_trips: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Wire {
+    net: Net,
+    /// Our end of the pair.
+    inner: UnixStream,
+    to_net: Vec<u8>,
+    to_lib: Vec<u8>,
+    traffic: Traffic,
+    /// Something was sent since the last bytes came.
+    owed: bool,
+    /// How much may still come.
+    allowance: u64,
+    head: Vec<u8>,
+    end: Option<End>,
+    /// libssh2 was told of the end.
+    told: bool,
+}
+
+impl Wire {
+    /// The wire over `net`, which does not block, and the end of the pair that is libssh2's. `allowance` bytes may come.
+    pub(super) fn over(net: Net, allowance: u64) -> io::Result<(Self, UnixStream)> {
+        let (inner, lib) = UnixStream::pair()?;
+        inner.set_nonblocking(true)?;
+        lib.set_nonblocking(true)?;
+        let round_trips = u32::from(matches!(net, Net::Tcp(_)));
+        let wire = Self {
+            net,
+            inner,
+            to_net: Vec::new(),
+            to_lib: Vec::new(),
+            traffic: Traffic { round_trips, ..Traffic::default() },
+            owed: false,
+            allowance,
+            head: Vec::new(),
+            end: None,
+            told: false,
+        };
+        Ok((wire, lib))
+    }
+
+    pub(super) fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// How the network ended, if it did.
+    pub(super) fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+
+    /// The first bytes that came.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    pub(super) fn proxy(&mut self) -> Option<&mut Proxy> {
+        match &mut self.net {
+            Net::Proxy(proxy) => Some(proxy),
+            Net::Tcp(_) => None,
+        }
+    }
+
+    /// Lets this many bytes come from now on.
+    pub(super) fn set_allowance(&mut self, bytes: u64) {
+        self.allowance = bytes;
+    }
+
+    /// Lets this many bytes more come.
+    pub(super) fn allow(&mut self, bytes: u64) {
+        self.allowance = self.allowance.saturating_add(bytes);
+    }
+
+    /// Moves one portion, and waits for it if need be. To be called when libssh2 has nothing left to do.
+    pub(super) fn turn(&mut self, until: &Until) -> Result<(), Halt> {
+        match until.over() {
+            Some(Wake::Cancelled) => return Err(Halt::Cancelled),
+            Some(_) => return Err(Halt::Deadline),
+            None => {}
+        }
+        if self.flush()? {
+            return Ok(());
+        }
+        loop {
+            if self.deliver()? {
+                return Ok(());
+            }
+            if self.end.is_some() {
+                if self.told {
+                    return Err(Halt::Ended);
+                }
+                self.told = true;
+                // What libssh2 has not read yet stays readable before the end.
+                let _ = self.inner.shutdown(Shutdown::Both);
+                return Ok(());
+            }
+            self.wait(until)?;
+            self.receive()?;
+            if !self.to_net.is_empty() {
+                self.send();
+            }
+        }
+    }
+
+    /// Sends what libssh2 has written, as far as the network takes it, without waiting. Whether there was anything:
+    /// libssh2 may have waited for that room.
+    pub(super) fn flush(&mut self) -> io::Result<bool> {
+        let mut moved = false;
+        let mut buffer = [0; PORTION];
+        while self.to_net.len() < PORTION {
+            match self.inner.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => {
+                    moved = true;
+                    self.to_net.extend_from_slice(&buffer[..n]);
+                    self.send();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if !self.to_net.is_empty() {
+            self.send();
+        }
+        Ok(moved)
+    }
+
+    /// Ends both sides at once, so that whatever libssh2 still does fails at once instead of waiting.
+    pub(super) fn shut(&mut self) {
+        let _ = self.inner.shutdown(Shutdown::Both);
+        if let Net::Tcp(stream) = &self.net {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn wait(&mut self, until: &Until) -> Result<(), Halt> {
+        let mut flags = PollFlags::empty();
+        if self.to_lib.is_empty() {
+            flags |= PollFlags::IN;
+        }
+        if !self.to_net.is_empty() {
+            flags |= PollFlags::OUT;
+        }
+        let mut fds = Vec::with_capacity(3);
+        if !flags.is_empty() {
+            fds.push(PollFd::from_borrowed_fd(self.net.as_fd(), flags));
+        }
+        if !self.to_lib.is_empty() {
+            fds.push(PollFd::new(&self.inner, PollFlags::OUT));
+        }
+        match &self.net {
+            Net::Tcp(stream) => {
+                // Worth 40 ms, and nothing is wrong without it.
+                let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
+            }
+            // Read, so that a proxy with much to say does not block on it.
+            Net::Proxy(proxy) => fds.extend(proxy.errors().poll()),
+        }
+        let wake = until.wait_any(&fds)?;
+        drop(fds);
+        if let Net::Proxy(proxy) = &mut self.net {
+            proxy.drain()?;
+        }
+        match wake {
+            Wake::Ready => Ok(()),
+            Wake::Deadline => Err(Halt::Deadline),
+            Wake::Cancelled => Err(Halt::Cancelled),
+        }
+    }
+
+    /// Takes one portion from the network, if there is one.
+    fn receive(&mut self) -> Result<(), Halt> {
+        if !self.to_lib.is_empty() {
+            return Ok(());
+        }
+        let mut buffer = [0; PORTION];
+        match self.net.read(&mut buffer) {
+            Ok(0) => self.end = Some(End::Closed),
+            Ok(n) => {
+                self.traffic.received += n as u64;
+                self.traffic.round_trips += u32::from(self.owed);
+                self.owed = false;
+                let room = HEAD.saturating_sub(self.head.len()).min(n);
+                self.head.extend_from_slice(&buffer[..room]);
+                self.allowance = self.allowance.checked_sub(n as u64).ok_or(Halt::Flood)?;
+                self.to_lib.extend_from_slice(&buffer[..n]);
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => self.end = Some(End::Broken(plain(&error))),
+        }
+        Ok(())
+    }
+
+    /// Gives libssh2 what has come. Whether there was anything.
+    fn deliver(&mut self) -> io::Result<bool> {
+        if self.to_lib.is_empty() {
+            return Ok(false);
+        }
+        match self.inner.write(&self.to_lib) {
+            Ok(n) => {
+                self.to_lib.drain(..n);
+                Ok(n > 0)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn send(&mut self) {
+        while !self.to_net.is_empty() {
+            match self.net.write(&self.to_net) {
+                Ok(n) => {
+                    self.traffic.sent += n as u64;
+                    self.owed = true;
+                    self.to_net.drain(..n);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    // What the other side said before it went away is still read; its end is then seen there.
+                    self.to_net.clear();
+                    if error.kind() != ErrorKind::BrokenPipe && error.kind() != ErrorKind::ConnectionReset {
+                        self.end = Some(End::Broken(plain(&error)));
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// An error of the system without its number.
+pub(super) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}

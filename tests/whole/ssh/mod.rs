@@ -1,0 +1,60 @@
+//! The transport against real servers: sshd, and servers that do what sshd never would.
+
+mod exec;
+
+use std::time::Duration;
+
+use lab::sshd::Sshd;
+use stagecraft_net::ssh::{ConnectError, Connection, Endpoint, Trust, connect, resolve};
+use stagecraft_net::transport::{Ended, ExecError, Flow, Stream, Transport};
+use stagecraft_net::until::{Cancel, Until};
+
+/// Long enough for a loaded machine; what should be over sooner has a limit of its own.
+const LONG: Duration = Duration::from_secs(60);
+
+fn within(limit: Duration) -> Until {
+    Until::after(limit, &Cancel::new().expect("an eventfd"))
+}
+
+fn try_connect(endpoint: &Endpoint) -> Result<Connection, ConnectError> {
+    connect(&resolve(endpoint).expect("a target"), Trust::Strict, &within(LONG))
+}
+
+fn to(sshd: &Sshd) -> Connection {
+    try_connect(&sshd.endpoint("host")).unwrap_or_else(|error| panic!("{:#?}\n{}", error.failed(), sshd.log()))
+}
+
+/// What came back of an exec.
+#[derive(Debug, Default, PartialEq)]
+struct Said {
+    out: Vec<u8>,
+    err: Vec<u8>,
+}
+
+impl Said {
+    fn out(&self) -> String {
+        String::from_utf8_lossy(&self.out).into_owned()
+    }
+
+    fn take(&mut self, stream: Stream, piece: &[u8]) {
+        match stream {
+            Stream::Out => self.out.extend_from_slice(piece),
+            Stream::Err => self.err.extend_from_slice(piece),
+        }
+    }
+}
+
+/// Runs a line to its end.
+fn run(connection: &mut Connection, line: &str, input: &[u8]) -> (Result<Ended, ExecError>, Said) {
+    let mut said = Said::default();
+    let ended = connection.exec(
+        line,
+        input,
+        &mut |stream, piece| {
+            said.take(stream, piece);
+            Flow::Go
+        },
+        &within(LONG),
+    );
+    (ended, said)
+}

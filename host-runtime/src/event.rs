@@ -1,13 +1,15 @@
 //! The one stream of events of a run. The screen, `--json`, a journal and embedders are readers of it.
 //!
-//! Serialised, each event is one JSON object with its name under `event`; the first is `begin` and carries the version
-//! of this schema. Texts that came from a machine or a provider have passed [`boundary::text`] and the scrubber before
+//! Serialised, each event is one JSON object with its name under `event`. Of every run, also of one that never got as far
+//! as a host, the first is `begin` with the version of this schema, and the last is `end` with the exit code; what kept
+//! a run from its hosts stands between them as one `fault`. Texts that came from a machine or a provider have passed [`boundary::text`] and the scrubber before
 //! they are put in here. Not for: rendering.
 
 use serde::Serialize;
 
-use crate::contract::{Fact, Level, Node, Outcome, Step};
-use crate::failure::Failed;
+use crate::contract::{Descriptor, Fact, Level, Node, Outcome, Step};
+use crate::failure::{Failed, Kind};
+use crate::inventory::Finding;
 
 /// The version of the schema below: raised when a field changes its meaning or goes, not when one is added.
 pub const SCHEMA: u32 = 1;
@@ -21,14 +23,21 @@ pub enum Event {
     Begin {
         /// [`SCHEMA`].
         schema: u32,
-        /// `plan`, `up`, `status` or `leave`.
+        /// The subcommand.
         command: String,
-        /// The environment.
-        environment: String,
-        /// The provider's id, version and digest.
-        provider: ProviderRef,
+        /// The environment; none for commands that have none.
+        environment: Option<String>,
+        /// The provider that decides; none when it is not known.
+        provider: Option<ProviderRef>,
         /// Every host of the run, in order.
         hosts: Vec<String>,
+    },
+    /// A warning or a note about the project's file.
+    Notice {
+        /// The file.
+        file: String,
+        /// What was found.
+        finding: Finding,
     },
     /// A host was looked at.
     Planned {
@@ -79,9 +88,37 @@ pub enum Event {
         /// The host.
         host: String,
         /// How.
+        #[serde(flatten)]
         result: HostResult,
         /// How long it took, in milliseconds, from the first connection attempt.
         millis: u64,
+    },
+    /// A signal came: nothing new is begun, and the hosts in flight are ending.
+    Interrupted,
+    /// A name in the network.
+    Name {
+        /// The host.
+        host: String,
+        /// Its name in the network.
+        fqdn: String,
+    },
+    /// A provider that is there.
+    Provider {
+        /// Its id, version and digest.
+        provider: ProviderRef,
+        /// What it says of itself.
+        descriptor: Descriptor,
+    },
+    /// The run did not get as far as its hosts, or broke off for a reason that concerns none of them.
+    Fault {
+        /// What kind.
+        fault: Fault,
+        /// One line; where others follow, they say what to do.
+        message: String,
+        /// The file that is wrong, where one is.
+        file: Option<String>,
+        /// All that is wrong with it.
+        findings: Vec<Finding>,
     },
     /// The run is finished.
     End {
@@ -89,7 +126,24 @@ pub enum Event {
         counts: Counts,
         /// The exit code.
         exit: u8,
+        /// How long all of it took, in milliseconds.
+        millis: u64,
     },
+}
+
+/// Why a run did not get as far as its hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Fault {
+    /// The command line.
+    Usage,
+    /// The project's file.
+    Config,
+    /// Something outside of this program that is no host.
+    Outside,
+    /// A defect in this program.
+    Internal,
 }
 
 /// Which provider decides.
@@ -141,10 +195,35 @@ pub struct Counts {
     pub changed: u32,
     /// Failed.
     pub failed: u32,
-    /// Could not be reached or looked at: a part of nothing else.
+    /// Could not be reached or logged in to; not counted as failed.
     pub unreachable: u32,
     /// Were not tried.
     pub skipped: u32,
+}
+
+impl Counts {
+    /// Counts one more host.
+    pub fn add(&mut self, result: &HostResult) {
+        let counter = match result {
+            HostResult::Holds(_) => &mut self.holds,
+            HostResult::WouldChange { .. } => &mut self.would_change,
+            HostResult::Changed { .. } => &mut self.changed,
+            HostResult::Failed(failed) => match failed.kind {
+                Kind::Unreachable | Kind::HostKey | Kind::Authentication => &mut self.unreachable,
+                Kind::Skipped => &mut self.skipped,
+                _ => &mut self.failed,
+            },
+        };
+        *counter += 1;
+    }
+}
+
+impl<'r> FromIterator<&'r HostResult> for Counts {
+    fn from_iter<I: IntoIterator<Item = &'r HostResult>>(results: I) -> Self {
+        let mut counts = Self::default();
+        results.into_iter().for_each(|result| counts.add(result));
+        counts
+    }
 }
 
 /// Takes events, from any thread, in the order in which they happen on each host. Never blocks for long, never fails.
@@ -156,5 +235,43 @@ pub trait Tell: Sync {
 impl<F: Fn(Event) + Sync> Tell for F {
     fn tell(&self, event: Event) {
         self(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_event_is_one_flat_object_with_its_name_and_a_result_says_which_it_is() {
+        let failed = Failed::host(Kind::HostKey, "the key is unknown", None);
+        let event = Event::Done { host: "app-1".to_owned(), result: HostResult::Failed(failed), millis: 12 };
+        let wanted = json!({
+            "event": "done", "host": "app-1", "millis": 12, "result": "failed", "kind": "host-key",
+            "diagnostics": [{"severity": "error", "code": "host-key", "summary": "the key is unknown"}],
+            "changed": "nothing", "provider": null,
+        });
+        assert_eq!(serde_json::to_value(&event).expect("it serialises"), wanted);
+        let end = Event::End { counts: Counts::default(), exit: 10, millis: 5 };
+        assert_eq!(serde_json::to_value(&end).expect("it serialises")["counts"]["would-change"], 0);
+    }
+
+    #[test]
+    fn each_host_is_counted_once_and_what_could_not_be_reached_apart_from_what_failed() {
+        let failed = |kind| HostResult::Failed(Failed::host(kind, "x", None));
+        let outcome = Outcome { facts: Vec::new(), node: None, notes: Vec::new() };
+        let results = [
+            HostResult::Holds(outcome.clone()),
+            HostResult::WouldChange { steps: Vec::new(), outcome: outcome.clone() },
+            HostResult::Changed { steps: Vec::new(), outcome },
+            failed(Kind::Unreachable),
+            failed(Kind::Authentication),
+            failed(Kind::Skipped),
+            failed(Kind::Lost),
+            failed(Kind::Cancelled),
+        ];
+        let wanted = Counts { holds: 1, would_change: 1, changed: 1, failed: 2, unreachable: 2, skipped: 1 };
+        assert_eq!(results.iter().collect::<Counts>(), wanted);
     }
 }

@@ -63,6 +63,8 @@ pub enum Kind {
     Provider,
     /// Not tried, since the first host of the run failed in a way that every other would.
     Skipped,
+    /// A defect in the runtime itself.
+    Internal,
     /// Anything else.
     Other,
 }
@@ -132,6 +134,7 @@ impl Kind {
             Kind::Authentication => "authentication",
             Kind::Provider => "provider",
             Kind::Skipped => "skipped",
+            Kind::Internal => "internal",
             Kind::Other => "other",
         }
     }

@@ -1,1 +1,427 @@
-//! Being laid.
+//! What the guest of one call can reach, and what the host itself saw of it.
+//!
+//! [`Reach`] is the hands of exactly one call: one machine, the policy, in an apply the shown steps and the secrets that
+//! they name. It keeps a [`Record`] of its own, and that record, not the guest, says what was changed, and whether the
+//! machine was lost, denied, timed out or cancelled (law 3). Everything that a guest says for people passes through
+//! `clean_…` here before it goes on. Not for: the component's side of a call ([`crate::engine`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use boundary::command::{Command, Ending, Mode, Output};
+use serde_json::Value;
+
+use crate::contract::{
+    Assessment, BatchError, Denial, Diagnostic, Fact, Failure, Hands, Level, Node, Outcome, PauseEnd, SecretHandle,
+    Severity, Step,
+};
+use crate::engine::CallError;
+use crate::event::{Event, Tell};
+use crate::failure::{Changed, Failed, Kind};
+use crate::network::Provider;
+use crate::policy::{Admitted, Policy};
+use crate::secrets::Vault;
+use crate::session::{Session, SessionError};
+use crate::until::{Until, Wake};
+
+/// The hands of one call.
+pub(crate) struct Reach<'a> {
+    name: &'a str,
+    session: &'a mut Session,
+    policy: &'a Policy,
+    config: &'a Value,
+    act: Option<Act>,
+    until: &'a Until,
+    tell: &'a dyn Tell,
+    record: Record,
+}
+
+/// What only an apply has.
+struct Act {
+    /// The steps as they were shown.
+    steps: Vec<Step>,
+    /// The step that is being taken: never one that stands before it again.
+    at: Option<usize>,
+    vault: Arc<Vault>,
+}
+
+impl<'a> Reach<'a> {
+    pub(crate) fn new(
+        name: &'a str,
+        session: &'a mut Session,
+        policy: &'a Policy,
+        config: &'a Value,
+        act: Option<(Vec<Step>, Arc<Vault>)>,
+        until: &'a Until,
+        tell: &'a dyn Tell,
+    ) -> Self {
+        let act = act.map(|(steps, vault)| Act { steps, at: None, vault });
+        Self { name, session, policy, config, act, until, tell, record: Record::default() }
+    }
+
+    pub(crate) fn into_record(self) -> Record {
+        self.record
+    }
+
+    /// Sends one batch: policy first, then the session, then the record.
+    fn exec(&mut self, mode: Mode, step: Option<&str>, commands: Vec<Command>) -> Result<Vec<Output>, BatchError> {
+        if let Some(trouble) = &self.record.trouble
+            && let Some(stopped) = trouble.stops()
+        {
+            return Err(stopped);
+        }
+        let batch = self.policy.admit(mode, commands, self.config).map_err(|denial| {
+            self.record.trouble.get_or_insert(Trouble::Denied(denial.clone()));
+            BatchError::Denied(denial)
+        })?;
+        let vault = self.act.as_ref().map(|act| act.vault.as_ref());
+        let executed = self.session.exec(&batch, vault, self.until);
+        let (outputs, trouble) = match executed {
+            Ok(executed) => {
+                // A machine that was busy and took a later batch is no trouble any more.
+                self.record.trouble.take_if(|trouble| matches!(trouble, Trouble::NotStarted(..)));
+                (executed.outputs, executed.cut_short.map(|why| Trouble::cut(why, step)))
+            }
+            Err(error) => {
+                let (error, trouble) = not_started(error);
+                self.record.trouble.get_or_insert(trouble);
+                return Err(error);
+            }
+        };
+        for (command, output) in batch.commands().iter().zip(&outputs) {
+            self.tell_ran(step, command, output.ending);
+        }
+        if mode == Mode::Run {
+            self.record.saw(&batch, &outputs);
+        }
+        if let Some(trouble) = trouble {
+            self.record.trouble = Some(trouble);
+        }
+        Ok(outputs)
+    }
+
+    fn tell_ran(&self, step: Option<&str>, command: &Command, ending: Ending) {
+        let (ending, status) = match ending {
+            Ending::Exited(status) => ("exited", Some(status)),
+            Ending::TimedOut => ("timed-out", None),
+            Ending::Skipped => ("skipped", None),
+            Ending::Unknown => ("unknown", None),
+        };
+        self.tell.tell(Event::Ran {
+            host: self.name.to_owned(),
+            step: step.map(str::to_owned),
+            argv: command.argv.iter().map(|word| boundary::text::one_line(word)).collect(),
+            as_root: command.as_root,
+            ending,
+            status,
+        });
+    }
+
+    /// The step of that id, if it was shown and none after it has begun.
+    fn enter(&mut self, id: &str, commands: &[Command]) -> Result<(), BatchError> {
+        let denied = |command: usize, reason: String| {
+            BatchError::Denied(Denial {
+                command: u32::try_from(command).unwrap_or(u32::MAX),
+                reason,
+                grant: String::new(),
+            })
+        };
+        let Some(act) = &mut self.act else {
+            return Err(denied(0, "a plan may look, not touch".to_owned()));
+        };
+        let id_shown = boundary::text::one_line(id);
+        let Some(at) = act.steps.iter().position(|step| step.id == id) else {
+            return Err(denied(0, format!("the step `{id_shown}` was not shown in the plan")));
+        };
+        if act.at.is_some_and(|now| at < now) {
+            return Err(denied(0, format!("the step `{id_shown}` stands before one that has begun")));
+        }
+        for (place, command) in commands.iter().enumerate() {
+            for chunk in &command.stdin {
+                if let boundary::command::Chunk::Secret(slot) = chunk
+                    && !act.steps[at].secrets.contains(slot)
+                {
+                    return Err(denied(
+                        place,
+                        format!(
+                            "the step `{id_shown}` was shown without the secret `{}`",
+                            boundary::text::one_line(slot)
+                        ),
+                    ));
+                }
+            }
+        }
+        if act.at != Some(at) {
+            act.at = Some(at);
+            let step = &act.steps[at];
+            self.tell.tell(Event::Step { host: self.name.to_owned(), id: step.id.clone(), title: step.title.clone() });
+        }
+        Ok(())
+    }
+}
+
+impl Hands for Reach<'_> {
+    fn name(&self) -> String {
+        self.name.to_owned()
+    }
+
+    fn connection(&self) -> Option<String> {
+        self.session.connection().map(str::to_owned)
+    }
+
+    fn probe(&mut self, commands: Vec<Command>) -> Result<Vec<Output>, BatchError> {
+        self.exec(Mode::Probe, None, commands)
+    }
+
+    fn run(&mut self, step: &str, commands: Vec<Command>) -> Result<Vec<Output>, BatchError> {
+        self.enter(step, &commands).inspect_err(|error| {
+            if let BatchError::Denied(denial) = error {
+                self.record.trouble.get_or_insert(Trouble::Denied(denial.clone()));
+            }
+        })?;
+        self.exec(Mode::Run, Some(step), commands)
+    }
+
+    fn pause(&mut self, time: Duration) -> PauseEnd {
+        match self.until.sleep(time) {
+            Ok(Wake::Ready) => PauseEnd::Elapsed,
+            Ok(Wake::Deadline) | Err(_) => PauseEnd::Deadline,
+            Ok(Wake::Cancelled) => PauseEnd::Cancelled,
+        }
+    }
+
+    fn secret(&mut self, slot: &str) -> Option<SecretHandle> {
+        let act = self.act.as_ref()?;
+        if !act.vault.has(slot) || !act.steps.iter().any(|step| step.secrets.iter().any(|named| named == slot)) {
+            return None;
+        }
+        Some(SecretHandle { slot: slot.to_owned(), kind: act.vault.kind(slot).map(str::to_owned) })
+    }
+
+    fn log(&mut self, level: Level, message: &str) {
+        self.tell.tell(Event::Log { host: self.name.to_owned(), level, message: boundary::text::one_line(message) });
+    }
+}
+
+/// What the host itself saw during one call.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    changed: Option<Changed>,
+    trouble: Option<Trouble>,
+}
+
+/// What went wrong on the host's side of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Trouble {
+    /// No command of a batch could be started.
+    NotStarted(Kind, String),
+    /// The connection ended while a batch ran.
+    Lost { step: Option<String>, why: String },
+    /// The machine's answer is not one: too long, or not of the script's form.
+    Garbled { step: Option<String>, why: String },
+    /// The deadline passed.
+    Deadline { step: Option<String> },
+    /// The run was cancelled.
+    Cancelled { step: Option<String> },
+    /// The policy said no.
+    Denied(Denial),
+}
+
+impl Trouble {
+    fn cut(why: SessionError, step: Option<&str>) -> Self {
+        let step = step.map(str::to_owned);
+        match why {
+            SessionError::Deadline => Self::Deadline { step },
+            SessionError::Cancelled => Self::Cancelled { step },
+            SessionError::Garbled(why) => Self::Garbled { step, why },
+            other => Self::Lost { step, why: other.to_string() },
+        }
+    }
+
+    /// The answer to every later batch of the call, where there can be none.
+    fn stops(&self) -> Option<BatchError> {
+        match self {
+            Self::Lost { why, .. } | Self::Garbled { why, .. } => Some(BatchError::Unreachable(why.clone())),
+            Self::Deadline { .. } => Some(BatchError::Stopped("the deadline passed".to_owned())),
+            Self::Cancelled { .. } => Some(BatchError::Stopped("cancelled".to_owned())),
+            Self::NotStarted(..) | Self::Denied(_) => None,
+        }
+    }
+}
+
+/// The guest's error and the record's trouble for a batch that was not started.
+fn not_started(error: SessionError) -> (BatchError, Trouble) {
+    let text = error.to_string();
+    match error {
+        SessionError::Busy(holder) => (BatchError::Busy(holder), Trouble::NotStarted(Kind::Busy, text)),
+        SessionError::Deadline => (BatchError::Stopped(text), Trouble::Deadline { step: None }),
+        SessionError::Cancelled => (BatchError::Stopped(text), Trouble::Cancelled { step: None }),
+        SessionError::Lost(_) => (BatchError::Unreachable(text.clone()), Trouble::Lost { step: None, why: text }),
+        SessionError::Privilege(_) => (BatchError::Other(text.clone()), Trouble::NotStarted(Kind::Privilege, text)),
+        SessionError::NotStarted(_) => {
+            (BatchError::Unreachable(text.clone()), Trouble::NotStarted(Kind::Unreachable, text))
+        }
+        SessionError::Unusable(_) | SessionError::Garbled(_) => {
+            (BatchError::Other(text.clone()), Trouble::NotStarted(Kind::Other, text))
+        }
+    }
+}
+
+impl Record {
+    /// Takes note of what a `run` batch did. What counts as changing is the operator's word.
+    fn saw(&mut self, batch: &Admitted, outputs: &[Output]) {
+        for (place, output) in outputs.iter().enumerate() {
+            let changed = match output.ending {
+                Ending::Exited(_) if batch.changes(place) => Changed::Some,
+                Ending::TimedOut | Ending::Unknown if batch.changes(place) => Changed::Unknown,
+                _ => Changed::Nothing,
+            };
+            self.changed = self.changed.max(Some(changed));
+        }
+    }
+
+    /// What the call comes to: the guest's result, unless the host saw it fail; a failure with what was changed.
+    pub(crate) fn judge<T>(self, provider: &str, said: Result<Result<T, Failure>, CallError>) -> Result<T, Failed> {
+        let changed = self.changed.unwrap_or(Changed::Nothing);
+        let mut failed = match (said, self.trouble) {
+            // A guest may do without a command that was denied; without an answer of the machine it cannot know.
+            (Ok(Ok(value)), None | Some(Trouble::Denied(_))) => return Ok(value),
+            (said, Some(trouble)) => trouble.failed(said.ok().and_then(Result::err)),
+            (Ok(Err(failure)), None) => failed_by_provider(provider, failure),
+            (Err(error), None) => error.failed(),
+        };
+        failed.changed = changed;
+        Err(failed)
+    }
+}
+
+impl Trouble {
+    /// The failure that the host reports, with the guest's words after its own.
+    fn failed(self, guest: Option<Failure>) -> Failed {
+        let during = |step: &Option<String>| match step {
+            Some(id) => format!("in the step `{}`", boundary::text::one_line(id)),
+            None => "while looking".to_owned(),
+        };
+        let mut failed = match &self {
+            Self::NotStarted(kind, text) => Failed::host(*kind, text.clone(), None),
+            Self::Lost { step, why } => Failed::host(
+                Kind::Lost,
+                format!("the connection was lost {}: {why}", during(step)),
+                Some("do: run `plan` to see what the machine is now, then run again".to_owned()),
+            ),
+            Self::Garbled { step, why } => Failed::host(
+                Kind::Other,
+                format!("{why} ({})", during(step)),
+                Some("do: log in and look at the machine; it may be broken, or not what you think it is".to_owned()),
+            ),
+            Self::Deadline { step } => Failed::host(
+                Kind::TimedOut,
+                format!("the time limit passed {}", during(step)),
+                Some("do: run again with a longer --timeout".to_owned()),
+            ),
+            Self::Cancelled { step } => Failed::host(Kind::Cancelled, format!("cancelled {}", during(step)), None),
+            Self::Denied(denial) => Failed::host(
+                Kind::Denied,
+                format!("the policy does not allow it: {}", boundary::text::one_line(&denial.reason)),
+                (!denial.grant.is_empty())
+                    .then(|| format!("do: to allow it, add this grant\n{}", boundary::text::one_line(&denial.grant))),
+            ),
+        };
+        failed.diagnostics.extend(guest.into_iter().flat_map(|failure| failure.diagnostics).map(clean_diagnostic));
+        failed
+    }
+}
+
+/// A provider's failure as the host reports it: cleaned, and in its name.
+pub(crate) fn failed_by_provider(provider: &str, failure: Failure) -> Failed {
+    let kind = Kind::from_provider(&failure.kind);
+    let mut diagnostics: Vec<_> = failure.diagnostics.into_iter().map(clean_diagnostic).collect();
+    if diagnostics.is_empty() {
+        diagnostics.push(Diagnostic {
+            severity: Severity::Error,
+            code: kind.name().to_owned(),
+            summary: format!("it failed ({}) and said no more", boundary::text::one_line(&failure.kind)),
+            detail: None,
+            config_path: None,
+        });
+    }
+    Failed { kind, diagnostics, changed: Changed::Nothing, provider: Some(provider.to_owned()) }
+}
+
+/// A diagnostic that may reach a terminal.
+pub(crate) fn clean_diagnostic(one: Diagnostic) -> Diagnostic {
+    Diagnostic {
+        severity: one.severity,
+        code: boundary::text::one_line(&one.code),
+        summary: boundary::text::one_line(&one.summary),
+        detail: one.detail.as_deref().map(boundary::text::printable),
+        config_path: one.config_path.as_deref().map(boundary::text::one_line),
+    }
+}
+
+fn clean_fact(fact: Fact) -> Fact {
+    Fact { name: boundary::text::one_line(&fact.name), value: boundary::text::one_line(&fact.value) }
+}
+
+fn clean_node(node: Node) -> Node {
+    let lines = |all: Vec<String>| all.iter().map(|one| boundary::text::one_line(one)).collect();
+    Node {
+        id: boundary::text::one_line(&node.id),
+        fqdn: boundary::text::one_line(&node.fqdn),
+        addresses: lines(node.addresses),
+        tags: lines(node.tags),
+        online: node.online,
+        key_expiry: node.key_expiry.as_deref().map(boundary::text::one_line),
+    }
+}
+
+pub(crate) fn clean_outcome(outcome: Outcome) -> Outcome {
+    Outcome {
+        facts: outcome.facts.into_iter().map(clean_fact).collect(),
+        node: outcome.node.map(clean_node),
+        notes: outcome.notes.into_iter().map(clean_diagnostic).collect(),
+    }
+}
+
+/// An assessment that keeps the contract, cleaned: steps with their own names, secrets that were declared, and no steps
+/// beside a reason why the goal cannot be reached.
+pub(crate) fn check_assessment(provider: &Provider, assessment: Assessment) -> Result<Assessment, Failed> {
+    let broken = |what: String| {
+        Failed::host(Kind::Provider, format!("provider {} broke the contract: {what}", provider.id()), None)
+    };
+    if assessment.blocked.is_some() && !assessment.steps.is_empty() {
+        return Err(broken("a plan with steps says that it is blocked".to_owned()));
+    }
+    for (place, step) in assessment.steps.iter().enumerate() {
+        let id = boundary::text::one_line(&step.id);
+        if step.id.is_empty() || id != step.id || assessment.steps[..place].iter().any(|other| other.id == step.id) {
+            return Err(broken(format!(
+                "step {} has the id `{id}`, which is empty, not printable or taken",
+                place + 1
+            )));
+        }
+        if let Some(slot) =
+            step.secrets.iter().find(|slot| !provider.descriptor().secrets.iter().any(|known| known.slot == **slot))
+        {
+            return Err(broken(format!(
+                "the step `{id}` names the secret `{}`, which was not declared",
+                boundary::text::one_line(slot)
+            )));
+        }
+    }
+    Ok(Assessment {
+        facts: assessment.facts.into_iter().map(clean_fact).collect(),
+        node: assessment.node.map(clean_node),
+        steps: assessment
+            .steps
+            .into_iter()
+            .map(|step| Step {
+                title: boundary::text::one_line(&step.title),
+                detail: step.detail.as_deref().map(boundary::text::printable),
+                ..step
+            })
+            .collect(),
+        notes: assessment.notes.into_iter().map(clean_diagnostic).collect(),
+        ..assessment
+    })
+}

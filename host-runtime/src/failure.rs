@@ -191,7 +191,7 @@ impl Failed {
         }
     }
 
-    /// The main finding on one line, with the prefix that embedders match on: `tailscale provider: …` for a provider's.
+    /// The main finding on one line, with the prefix that embedders match on: `<id> provider: …` for a provider's.
     #[must_use]
     pub fn headline(&self) -> String {
         let summary = self.diagnostics.first().map_or(self.kind.name(), |first| first.summary.as_str());

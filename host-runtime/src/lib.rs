@@ -1,12 +1,33 @@
-//! Being laid.
+//! Runs sandboxed network providers and gives them one capability: commands on one machine, over SSH.
+//!
+//! A provider is a WebAssembly component that decides; this library acts for it and touches the network, files and time.
+//! It is what `stagecraft-net` is made of, and what an embedder uses.
+//!
+#![doc = include_str!("../../docs/embedding.md")]
+//! # Where things are
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`registry`] | the providers of this process, by id |
+//! | [`network`] | a provider with a valid config |
+//! | [`host`] | one machine: plan, consent, apply |
+//! | [`fleet`] | many machines at once |
+//! | [`inventory`] | the project's file |
+//! | [`event`], [`failure`] | what a run tells, and how a host fails |
+//! | [`secrets`] | where secrets are read, and who may have them |
+//! | [`ssh`], [`transport`], [`session`] | connections, and batches over them |
+//! | [`policy`] | what a provider may run |
+//! | [`engine`], [`artifact`] | the sandbox, and what is loaded into it |
+//! | [`until`] | the one thing that waits |
 
 pub mod artifact;
-pub mod call;
+mod call;
 pub mod contract;
 pub mod engine;
 pub mod event;
 pub mod failure;
 pub mod fleet;
+pub mod host;
 pub mod inventory;
 pub mod network;
 pub mod policy;

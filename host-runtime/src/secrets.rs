@@ -1,1 +1,243 @@
-//! Being laid.
+//! Secrets: where they are read, and who may have them.
+//!
+//! A [`Secrets`] knows where values come from (the environment of this process, or a function of an embedder's) and
+//! reads one only when a plan that a person may approve needs it: never for a host that is right. A [`Vault`] holds the
+//! values that one apply may use. Neither prints a value, both wipe it from memory when they go, and no method gives it
+//! to a guest: a provider sees a slot's name and the kind of its value, nothing else (K1, K2).
+//! Not for: putting a value onto a command's standard input; that is [`boundary::script`], at the last moment.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use boundary::scrub::Scrubber;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::contract::{Diagnostic, SecretSlot, Severity};
+use crate::failure::{Changed, Failed, Kind};
+
+/// The bytes of a secret. Wiped when the last copy goes.
+type Bytes = Arc<Zeroizing<Vec<u8>>>;
+
+type Read = dyn Fn(&str) -> Option<Zeroizing<Vec<u8>>> + Send + Sync;
+
+/// Where secrets come from. Each is read once, when first needed, and shared by the hosts of a run.
+pub struct Secrets {
+    read: Box<Read>,
+    known: Mutex<BTreeMap<String, Bytes>>,
+}
+
+impl Secrets {
+    /// From the environment of this process.
+    #[must_use]
+    pub fn from_env() -> Self {
+        Self::from_fn(|variable| {
+            use std::os::unix::ffi::OsStringExt as _;
+            std::env::var_os(variable).map(|value| Zeroizing::new(value.into_vec()))
+        })
+    }
+
+    /// From a function that is given the name that stands in the config, for embedders that keep secrets elsewhere.
+    #[must_use]
+    pub fn from_fn(read: impl Fn(&str) -> Option<Zeroizing<Vec<u8>>> + Send + Sync + 'static) -> Self {
+        Self { read: Box::new(read), known: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Opens the slots that the steps of a plan name, for one apply on one host.
+    ///
+    /// # Errors
+    /// [`Kind::SecretMissing`], naming the variable, when a value is not there, empty, or cannot be kept safe (under
+    /// [`boundary::scrub::MIN_SECRET`] bytes, or with a NUL). [`Kind::Provider`] for a slot that the provider never
+    /// declared.
+    pub fn open(
+        &self,
+        provider: &str,
+        declared: &[SecretSlot],
+        config: &Value,
+        slots: &[String],
+    ) -> Result<Vault, Failed> {
+        let mut held = BTreeMap::new();
+        for name in slots {
+            let Some(slot) = declared.iter().find(|slot| slot.slot == *name) else {
+                return Err(Failed::host(
+                    Kind::Provider,
+                    format!("provider {provider} asked for the secret `{name}`, which its descriptor does not declare"),
+                    None,
+                ));
+            };
+            let Some(variable) = config.pointer(&slot.env_config_path).and_then(Value::as_str) else {
+                return Err(Failed::host(
+                    Kind::ConfigInvalid,
+                    format!("invalid config: {} must name an environment variable", slot.env_config_path),
+                    None,
+                ));
+            };
+            let value = self.value(provider, slot, variable)?;
+            let kind =
+                slot.kinds.iter().find(|kind| value.starts_with(kind.prefix.as_bytes())).map(|kind| kind.name.clone());
+            held.insert(name.clone(), Held { value, kind });
+        }
+        let scrubber = Scrubber::new(held.iter().map(|(slot, held)| (slot.as_str(), held.value.as_slice())))
+            .map_err(|weak| Failed::host(Kind::SecretMissing, weak.to_string(), None))?;
+        Ok(Vault { held, scrubber })
+    }
+
+    /// The value that a variable holds: read once, then shared.
+    fn value(&self, provider: &str, slot: &SecretSlot, variable: &str) -> Result<Bytes, Failed> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = known.get(variable) {
+            return Ok(Arc::clone(value));
+        }
+        let raw = (self.read)(variable).unwrap_or_default();
+        let value = Zeroizing::new(raw.trim_ascii().to_vec());
+        let trouble = if value.is_empty() {
+            Some(if raw.is_empty() { "it is unset or empty".to_owned() } else { "it is blank".to_owned() })
+        } else if value.len() < boundary::scrub::MIN_SECRET || value.contains(&0) {
+            Some(format!(
+                "its {} bytes cannot be kept out of what is printed: fewer than {}, or one of them NUL",
+                value.len(),
+                boundary::scrub::MIN_SECRET
+            ))
+        } else {
+            None
+        };
+        if let Some(trouble) = trouble {
+            return Err(missing(provider, slot, variable, &trouble));
+        }
+        let value = Arc::new(value);
+        known.insert(variable.to_owned(), Arc::clone(&value));
+        Ok(value)
+    }
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets")
+    }
+}
+
+/// `{slot} missing from environment variable {name}`: one of the texts that embedders match on.
+fn missing(provider: &str, slot: &SecretSlot, variable: &str, trouble: &str) -> Failed {
+    let words = slot.slot.replace('-', " ");
+    Failed {
+        kind: Kind::SecretMissing,
+        diagnostics: vec![Diagnostic {
+            severity: Severity::Error,
+            code: Kind::SecretMissing.name().to_owned(),
+            summary: format!("{words} missing from environment variable {variable}"),
+            detail: Some(format!("found: {trouble}\ndo: set {variable} to the {words}, then run again")),
+            config_path: Some(slot.env_config_path.clone()),
+        }],
+        changed: Changed::Nothing,
+        provider: Some(provider.to_owned()),
+    }
+}
+
+struct Held {
+    value: Bytes,
+    kind: Option<String>,
+}
+
+/// The secrets that one apply may use. Opens nothing else, and shows nothing.
+pub struct Vault {
+    held: BTreeMap<String, Held>,
+    scrubber: Scrubber,
+}
+
+impl Vault {
+    /// One with nothing in it, for plans that need no secret.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { held: BTreeMap::new(), scrubber: Scrubber::default() }
+    }
+
+    /// Whether the slot was opened.
+    #[must_use]
+    pub fn has(&self, slot: &str) -> bool {
+        self.held.contains_key(slot)
+    }
+
+    /// Which declared kind the slot's value has, told by its prefix.
+    #[must_use]
+    pub fn kind(&self, slot: &str) -> Option<&str> {
+        self.held.get(slot).and_then(|held| held.kind.as_deref())
+    }
+
+    /// The value. For the script that is about to be sent, and nothing else.
+    pub(crate) fn value(&self, slot: &str) -> Option<&[u8]> {
+        self.held.get(slot).map(|held| held.value.as_slice())
+    }
+
+    /// Takes the values out of bytes that a machine sent.
+    pub(crate) fn scrubber(&self) -> &Scrubber {
+        &self.scrubber
+    }
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.held.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::SecretKind;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn slot() -> Vec<SecretSlot> {
+        vec![SecretSlot {
+            slot: "auth-key".to_owned(),
+            env_config_path: "/auth_key_env".to_owned(),
+            kinds: vec![SecretKind { name: "good-kind".to_owned(), prefix: "good-".to_owned() }],
+        }]
+    }
+
+    fn config() -> Value {
+        serde_json::json!({ "auth_key_env": "DEMO_KEY" })
+    }
+
+    fn open(value: Option<&'static str>) -> Result<Vault, Failed> {
+        Secrets::from_fn(move |name| {
+            assert_eq!(name, "DEMO_KEY");
+            value.map(|value| Zeroizing::new(value.as_bytes().to_vec()))
+        })
+        .open("demo", &slot(), &config(), &["auth-key".to_owned()])
+    }
+
+    #[test]
+    fn j5_an_unset_empty_blank_or_short_value_names_the_variable_and_never_shows_itself() {
+        for value in [None, Some(""), Some(" \n"), Some("seven77")] {
+            let failed = open(value).expect_err("nothing usable is there");
+            assert_eq!(failed.kind, Kind::SecretMissing);
+            assert_eq!(failed.to_string(), "demo provider: auth key missing from environment variable DEMO_KEY");
+            assert!(!format!("{failed:?}").contains("seven77"));
+        }
+    }
+
+    #[test]
+    fn a_value_is_read_once_trimmed_and_known_by_its_prefix() {
+        static READS: AtomicU32 = AtomicU32::new(0);
+        let secrets = Secrets::from_fn(|_| {
+            READS.fetch_add(1, Ordering::SeqCst);
+            Some(Zeroizing::new(b"good-secret-value\r\n".to_vec()))
+        });
+        for _ in 0..3 {
+            let vault = secrets.open("demo", &slot(), &config(), &["auth-key".to_owned()]).expect("it is there");
+            assert_eq!(vault.value("auth-key"), Some(b"good-secret-value".as_slice()));
+            assert_eq!(vault.kind("auth-key"), Some("good-kind"));
+            assert!(!vault.has("other"));
+            assert!(!format!("{vault:?}").contains("secret-value"));
+        }
+        assert_eq!(READS.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn nothing_is_read_where_no_slot_is_named_and_an_undeclared_slot_is_the_providers_fault() {
+        let secrets = Secrets::from_fn(|_| panic!("nothing may be read"));
+        assert!(!secrets.open("demo", &slot(), &config(), &[]).expect("nothing to open").has("auth-key"));
+        let failed = secrets.open("demo", &slot(), &config(), &["other".to_owned()]).expect_err("not declared");
+        assert_eq!(failed.kind, Kind::Provider);
+    }
+}

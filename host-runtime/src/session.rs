@@ -1,1 +1,229 @@
-//! Being laid.
+//! A session: admitted batches in, outputs out, over any transport.
+//!
+//! One batch is one exec: rendered by [`boundary::script`], read back by [`boundary::answer`]. A session takes nothing but
+//! an [`Admitted`] batch, so whatever reaches a machine has passed the policy. What it reports is what was seen: a command
+//! whose end was not seen is unknown, never a success and never a failure.
+//! Not for: deciding, connecting, retrying.
+
+use std::time::Instant;
+
+use boundary::answer::{Answer, Limits, Ran, Reader};
+use boundary::command::{Mode, Output};
+use boundary::script::{self, LOCK_PATH, Lock, Nonce, SCRATCH, SEARCH_PATH, Script};
+use boundary::scrub::Scrubber;
+
+use crate::policy::Admitted;
+use crate::secrets::Vault;
+use crate::transport::{Ended, ExecError, Flow, Stream, Transport};
+use crate::until::{Until, Wake};
+
+/// One connection that takes admitted batches.
+pub struct Session {
+    transport: Box<dyn Transport>,
+    /// `SSH_CONNECTION` as the machine told it.
+    connection: Option<String>,
+    /// Why it takes no further batch.
+    over: Option<SessionError>,
+    place: Place,
+}
+
+/// Where things are on the far side.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// The machine's lock.
+    pub(crate) lock: String,
+    /// Where programs are looked for.
+    pub(crate) search_path: String,
+    /// Where files are kept for a moment.
+    pub(crate) scratch: String,
+}
+
+impl Default for Place {
+    /// As on every real machine.
+    fn default() -> Self {
+        Self { lock: LOCK_PATH.to_owned(), search_path: SEARCH_PATH.to_owned(), scratch: SCRATCH.to_owned() }
+    }
+}
+
+/// What became of a batch that began, or may have.
+#[derive(Debug)]
+pub(crate) struct Executed {
+    /// One for each command, in order.
+    pub(crate) outputs: Vec<Output>,
+    /// Why its end was not seen.
+    pub(crate) cut_short: Option<SessionError>,
+}
+
+/// Why a batch did not start, or why its end was not seen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The machine ran something else, or nothing: a forced command, a locked account, an expired password.
+    #[error("{}", not_started(.0))]
+    NotStarted(String),
+    /// Another run holds the machine.
+    #[error("another run holds the machine{}", if .0.is_empty() { String::new() } else { format!(": {}", .0) })]
+    Busy(String),
+    /// Root was needed and could not be had.
+    #[error("root is needed and could not be had: {0}")]
+    Privilege(String),
+    /// The machine lacks what a batch needs.
+    #[error("the machine cannot run a batch: {0}")]
+    Unusable(String),
+    /// The machine's answer is not one.
+    #[error("{0}")]
+    Garbled(String),
+    /// The connection ended.
+    #[error("{0}")]
+    Lost(String),
+    /// The deadline passed.
+    #[error("the time limit passed")]
+    Deadline,
+    /// The run was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+fn not_started(said: &str) -> String {
+    if said.is_empty() {
+        "the machine ended the session without running the commands and said nothing".to_owned()
+    } else {
+        format!("the machine did not run the commands; it said instead: {said}")
+    }
+}
+
+impl From<Wake> for SessionError {
+    fn from(wake: Wake) -> Self {
+        if wake == Wake::Cancelled { Self::Cancelled } else { Self::Deadline }
+    }
+}
+
+impl Session {
+    /// A session over a transport that is connected.
+    #[must_use]
+    pub fn new(transport: Box<dyn Transport>) -> Self {
+        Self { transport, connection: None, over: None, place: Place::default() }
+    }
+
+    /// One whose machine is this one, so that a test shares no lock with anybody.
+    #[cfg(test)]
+    pub(crate) fn in_place(transport: Box<dyn Transport>, place: Place) -> Self {
+        Self { place, ..Self::new(transport) }
+    }
+
+    /// `SSH_CONNECTION` as the machine sees it, once a batch ran.
+    #[must_use]
+    pub fn connection(&self) -> Option<&str> {
+        self.connection.as_deref()
+    }
+
+    /// Runs one batch, with the secrets of `vault` in an apply.
+    pub(crate) fn exec(
+        &mut self,
+        batch: &Admitted,
+        vault: Option<&Vault>,
+        until: &Until,
+    ) -> Result<Executed, SessionError> {
+        if let Some(over) = &self.over {
+            return Err(over.clone());
+        }
+        if let Some(wake) = until.over() {
+            return Err(wake.into());
+        }
+        let script = render(batch, vault, &self.place)?;
+        let nobody = Scrubber::default();
+        let scrubber = vault.map_or(&nobody, Vault::scrubber);
+        let mut reader = Reader::new(&script.expect, scrubber, Limits::default());
+        let begun = Instant::now();
+        let ended = self.transport.exec(
+            &script.line,
+            &script.input,
+            &mut |stream, piece| {
+                match stream {
+                    Stream::Out => reader.stdout(piece),
+                    Stream::Err => reader.stderr(piece),
+                }
+                if reader.done() { Flow::Stop } else { Flow::Go }
+            },
+            until,
+        );
+        drop(script);
+        let cut = match &ended {
+            Ok(_) => None,
+            Err(ExecError::Refused(why)) => return Err(SessionError::NotStarted(boundary::text::one_line(why))),
+            Err(ExecError::Deadline) => Some(SessionError::Deadline),
+            Err(ExecError::Cancelled) => Some(SessionError::Cancelled),
+            Err(ExecError::Lost(why)) => Some(SessionError::Lost(boundary::text::one_line(why))),
+        };
+        let answer = reader.finish(begun.elapsed(), ended == Ok(Ended::Closed));
+        if let Some(cut) = &cut {
+            self.over = Some(cut.clone());
+        }
+        match answer {
+            Answer::Ran(ran) => Ok(self.ran(ran, cut)),
+            Answer::NotStarted { said } => Err(SessionError::NotStarted(said)),
+            Answer::Busy { holder } => Err(SessionError::Busy(holder)),
+            Answer::NoLock { uid: Some(0), why } => {
+                Err(SessionError::Unusable(format!("its lock {} could not be taken: {why}", self.place.lock)))
+            }
+            Answer::NoLock { why, .. } => Err(SessionError::Privilege(why)),
+            Answer::NoPlace { why } => {
+                Err(SessionError::Unusable(format!("there is no place for temporary files in memory or /tmp: {why}")))
+            }
+            Answer::NoPrintf => Err(SessionError::Unusable("its /bin/sh has no built-in printf".to_owned())),
+            other => Err(SessionError::Unusable(format!("{other:?}"))),
+        }
+    }
+
+    /// Takes note of a batch that began, or may have.
+    fn ran(&mut self, ran: Ran, cut: Option<SessionError>) -> Executed {
+        if ran.connection.is_some() {
+            self.connection = ran.connection;
+        }
+        let cut_short = match (ran.stop, ran.complete) {
+            (Some(stop), _) => Some(SessionError::Garbled(stop.to_string())),
+            (None, true) => None,
+            (None, false) => Some(cut.unwrap_or_else(|| {
+                SessionError::Lost("the machine ended the session before the last command was done".to_owned())
+            })),
+        };
+        if let Some(why) = &cut_short {
+            self.over = Some(why.clone());
+        }
+        Executed { outputs: ran.outputs, cut_short }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("connection", &self.connection)
+            .field("over", &self.over)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The script of a batch, with a nonce that nobody can guess.
+fn render(batch: &Admitted, vault: Option<&Vault>, place: &Place) -> Result<Script, SessionError> {
+    let mut random = [0u8; 16];
+    let got = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+    if got != Ok(random.len()) {
+        return Err(SessionError::Unusable("this machine gives no random numbers".to_owned()));
+    }
+    let nonce = Nonce::new(random);
+    let owner = owner();
+    let secrets = |slot: &str| vault.and_then(|vault| vault.value(slot));
+    let options = match batch.mode() {
+        Mode::Probe => script::Options::probe(&nonce),
+        Mode::Run => script::Options::run(&nonce, Lock { path: &place.lock, owner: &owner }, &secrets),
+    };
+    let options = script::Options { search_path: &place.search_path, scratch: &place.scratch, ..options };
+    script::render(batch.commands(), &options).map_err(|error| SessionError::Unusable(error.to_string()))
+}
+
+/// Who holds the machine, for those who find it busy.
+fn owner() -> String {
+    let name = std::fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = boundary::text::bounded(&boundary::text::one_line(name), 100);
+    format!("stagecraft-net, process {} on {}", std::process::id(), if name.is_empty() { "?" } else { &name })
+}

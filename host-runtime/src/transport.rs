@@ -68,3 +68,88 @@ pub trait Transport: Send {
         until: &Until,
     ) -> Result<Ended, ExecError>;
 }
+
+/// This machine as the far side, for tests of what stands above a transport: the line runs in a local `/bin/sh`.
+#[cfg(test)]
+pub(crate) mod local {
+    use std::io::{Read as _, Write as _};
+    use std::process::{Command, Stdio};
+    use std::sync::mpsc;
+
+    use super::{Ended, ExecError, Flow, Stream, Transport};
+    use crate::until::Until;
+
+    /// Runs lines here. Counts them.
+    #[derive(Debug, Default)]
+    pub(crate) struct Local {
+        /// How many lines were run.
+        pub(crate) execs: std::sync::Arc<std::sync::atomic::AtomicU32>,
+        /// Ends every exec as a lost connection after this many bytes of standard output.
+        pub(crate) cut_after: Option<usize>,
+    }
+
+    impl Transport for Local {
+        fn exec(
+            &mut self,
+            line: &str,
+            input: &[u8],
+            sink: &mut dyn FnMut(Stream, &[u8]) -> Flow,
+            until: &Until,
+        ) -> Result<Ended, ExecError> {
+            self.execs.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let mut child = Command::new("/bin/sh")
+                .args(["-c", line])
+                .env("SSH_CONNECTION", "127.0.0.1 1 127.0.0.1 2")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .map_err(|error| ExecError::Refused(error.to_string()))?;
+            let (send, pieces) = mpsc::channel();
+            let mut pipe = child.stdin.take().expect("piped");
+            let (mut out, mut err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+            let ended = std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    let _ = pipe.write_all(input);
+                });
+                let errors = send.clone();
+                scope.spawn(move || {
+                    let mut piece = [0; 4096];
+                    while let Ok(count @ 1..) = out.read(&mut piece) {
+                        let _ = send.send((Stream::Out, piece[..count].to_vec()));
+                    }
+                });
+                scope.spawn(move || {
+                    let mut piece = [0; 4096];
+                    while let Ok(count @ 1..) = err.read(&mut piece) {
+                        let _ = errors.send((Stream::Err, piece[..count].to_vec()));
+                    }
+                });
+                let mut left = self.cut_after;
+                loop {
+                    match pieces.recv_timeout(until.remaining()) {
+                        Ok((stream, mut piece)) => {
+                            if let (Stream::Out, Some(left)) = (stream, &mut left) {
+                                piece.truncate(*left);
+                                *left -= piece.len();
+                            }
+                            if sink(stream, &piece) == Flow::Stop {
+                                break Ok(Ended::Stopped);
+                            }
+                            if left == Some(0) {
+                                break Err(ExecError::Lost("cut by the test".to_owned()));
+                            }
+                        }
+                        Err(mpsc::RecvTimeoutError::Disconnected) => break Ok(Ended::Closed),
+                        Err(mpsc::RecvTimeoutError::Timeout) => {
+                            let _ = child.kill();
+                            break Err(ExecError::Deadline);
+                        }
+                    }
+                }
+            });
+            let _ = child.wait();
+            ended
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! One machine of a network: look, plan, consent, apply.
+//!
+//! The order is a chain of types, so that the wrong one does not compile: a [`Plan`] borrows its [`Host`]; what is
+//! disruptive must be consented to before it is [`Consented`]; only that can be applied, once. The brief's names,
+//! [`Host::ensure_installed`] and [`Host::ensure_joined`], are this chain for one goal.
+//! Not for: many hosts ([`crate::fleet`]), connecting ([`crate::ssh`]).
+
+use std::sync::Arc;
+
+use crate::call::{Reach, Record};
+use crate::contract::{Assessment, Diagnostic, Fact, Goal, Node, Outcome, Request, Step};
+use crate::event::{Event, Tell};
+use crate::failure::{Failed, Kind};
+use crate::network::Network;
+use crate::secrets::{Secrets, Vault};
+use crate::session::Session;
+use crate::until::Until;
+
+/// What `allow` must hold for a step that interrupts something that works.
+pub const DISRUPTIVE: &str = "disruptive";
+
+/// A machine that is connected, of a network.
+pub struct Host {
+    network: Network,
+    name: String,
+    session: Session,
+    tell: Arc<dyn Tell + Send + Sync>,
+}
+
+impl Host {
+    pub(crate) fn new(network: Network, name: String, session: Session, tell: Arc<dyn Tell + Send + Sync>) -> Self {
+        Self { network, name, session, tell }
+    }
+
+    /// The logical name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Looks at the machine and plans what would reach the goal. Changes nothing (C7): one connection, one round of
+    /// commands on a machine that is right.
+    ///
+    /// # Errors
+    /// When nothing could be found out. A goal that cannot be reached from here is a plan that is
+    /// [blocked](Plan::blocked).
+    pub fn plan(&mut self, goal: &Goal, allow: &[String], until: &Until) -> Result<Plan<'_>, Failed> {
+        let request =
+            Request { config: self.network.config_text().to_owned(), goal: goal.clone(), allow: allow.to_vec() };
+        let network = self.network.clone();
+        let provider = network.provider();
+        let (said, record) = self.call(None, until, |reach| provider.loaded().plan(&request, reach, until));
+        let assessment = record.judge(provider.id(), said)?;
+        let assessment = crate::call::check_assessment(provider, assessment)?;
+        self.tell.tell(Event::Planned {
+            host: self.name.clone(),
+            steps: assessment.steps.clone(),
+            facts: assessment.facts.clone(),
+            node: assessment.node.clone(),
+        });
+        let blocked = assessment.blocked.clone().map(|failure| crate::call::failed_by_provider(provider.id(), failure));
+        Ok(Plan { host: self, request, assessment, blocked })
+    }
+
+    /// After success the client is installed and its daemon answers (C3). A second run changes nothing.
+    ///
+    /// # Errors
+    /// When that could not be reached; the failure says what was changed.
+    pub fn ensure_installed(&mut self, secrets: &Secrets, until: &Until) -> Result<Ensured, Failed> {
+        self.ensure(&Goal::Installed, &[], secrets, until)
+    }
+
+    /// After success the machine is a member of the configured network with at least these tags (C4). A second run
+    /// changes nothing and reads no secret.
+    ///
+    /// # Errors
+    /// When that could not be reached; the failure says what was changed.
+    pub fn ensure_joined(&mut self, tags: &[String], secrets: &Secrets, until: &Until) -> Result<Ensured, Failed> {
+        self.ensure(&Goal::Joined(tags.to_vec()), &[], secrets, until)
+    }
+
+    /// After success the machine is no member (C6). A second run changes nothing.
+    ///
+    /// # Errors
+    /// When that could not be reached; the failure says what was changed.
+    pub fn leave(&mut self, secrets: &Secrets, until: &Until) -> Result<Ensured, Failed> {
+        self.ensure(&Goal::Absent, &[], secrets, until)
+    }
+
+    /// Plans, and applies what the plan says, if anything. `allow` is what the operator allows beyond the plain goal.
+    ///
+    /// # Errors
+    /// When the goal could not be reached; the failure says what was changed.
+    pub fn ensure(
+        &mut self,
+        goal: &Goal,
+        allow: &[String],
+        secrets: &Secrets,
+        until: &Until,
+    ) -> Result<Ensured, Failed> {
+        let plan = self.plan(goal, allow, until)?;
+        if plan.holds() {
+            return Ok(Ensured::Held(plan.outcome()));
+        }
+        let plan = plan.consent()?;
+        let vault = plan.open(secrets)?;
+        let steps = plan.steps().to_vec();
+        Ok(Ensured::Changed { outcome: plan.apply(&Arc::new(vault), until)?, steps })
+    }
+
+    /// Lends the session to one call of the guest and takes it back.
+    fn call<T>(
+        &mut self,
+        act: Option<(Vec<Step>, Arc<Vault>)>,
+        until: &Until,
+        call: impl FnOnce(&mut Reach<'_>) -> T,
+    ) -> (T, Record) {
+        let provider = self.network.provider();
+        let mut reach = Reach::new(
+            &self.name,
+            &mut self.session,
+            provider.policy(),
+            self.network.config(),
+            act,
+            until,
+            self.tell.as_ref(),
+        );
+        let said = call(&mut reach);
+        (said, reach.into_record())
+    }
+}
+
+/// What a machine would need to reach a goal. Borrows its host; nothing has been changed.
+#[must_use]
+pub struct Plan<'h> {
+    host: &'h mut Host,
+    request: Request,
+    assessment: Assessment,
+    blocked: Option<Failed>,
+}
+
+impl<'h> Plan<'h> {
+    /// Whether the goal holds already: nothing to do, nothing in the way.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.assessment.steps.is_empty() && self.blocked.is_none()
+    }
+
+    /// What would be done, in order.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.assessment.steps
+    }
+
+    /// What was found.
+    #[must_use]
+    pub fn facts(&self) -> &[Fact] {
+        &self.assessment.facts
+    }
+
+    /// The member that the machine is now, of whatever network.
+    #[must_use]
+    pub fn node(&self) -> Option<&Node> {
+        self.assessment.node.as_ref()
+    }
+
+    /// Good to know.
+    #[must_use]
+    pub fn notes(&self) -> &[Diagnostic] {
+        &self.assessment.notes
+    }
+
+    /// Why the goal cannot be reached from here.
+    #[must_use]
+    pub fn blocked(&self) -> Option<&Failed> {
+        self.blocked.as_ref()
+    }
+
+    /// What holds now, if nothing is done.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        Outcome {
+            facts: self.assessment.facts.clone(),
+            node: self.assessment.node.clone(),
+            notes: self.assessment.notes.clone(),
+        }
+    }
+
+    /// Makes the plan one that may be applied: not blocked, and nothing disruptive that the operator did not allow (J4).
+    ///
+    /// # Errors
+    /// The reason why it is blocked, or [`Kind::DisruptionRefused`] with the steps that would interrupt.
+    pub fn consent(self) -> Result<Consented<'h>, Failed> {
+        if let Some(failed) = self.blocked {
+            return Err(failed);
+        }
+        let disruptive: Vec<&str> =
+            self.assessment.steps.iter().filter(|step| step.disruptive).map(|step| step.title.as_str()).collect();
+        if !disruptive.is_empty() && !self.request.allow.iter().any(|allowed| allowed == DISRUPTIVE) {
+            return Err(Failed::host(
+                Kind::DisruptionRefused,
+                format!("a step would interrupt what works: {}", disruptive.join("; ")),
+                Some("do: run again with `--allow disruptive`".to_owned()),
+            ));
+        }
+        Ok(Consented { host: self.host, request: self.request, assessment: self.assessment })
+    }
+}
+
+/// A plan that may be applied, once.
+#[must_use]
+pub struct Consented<'h> {
+    host: &'h mut Host,
+    request: Request,
+    assessment: Assessment,
+}
+
+impl Consented<'_> {
+    /// What will be done, in order.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.assessment.steps
+    }
+
+    /// The secret slots that the steps name, sorted.
+    #[must_use]
+    pub fn slots(&self) -> Vec<String> {
+        let mut slots: Vec<String> =
+            self.assessment.steps.iter().flat_map(|step| step.secrets.iter().cloned()).collect();
+        slots.sort();
+        slots.dedup();
+        slots
+    }
+
+    /// Reads the secrets that the steps name, and no other.
+    ///
+    /// # Errors
+    /// [`Kind::SecretMissing`].
+    pub fn open(&self, secrets: &Secrets) -> Result<Vault, Failed> {
+        let network = &self.host.network;
+        let provider = network.provider();
+        secrets.open(provider.id(), &provider.descriptor().secrets, network.config(), &self.slots())
+    }
+
+    /// Takes the steps, in the order in which they were shown, and looks whether the goal holds then.
+    ///
+    /// # Errors
+    /// When it does not; the failure says what was changed: nothing, some, or unknown.
+    pub fn apply(self, vault: &Arc<Vault>, until: &Until) -> Result<Outcome, Failed> {
+        let Self { host, request, assessment } = self;
+        let network = host.network.clone();
+        let provider = network.provider();
+        let act = Some((assessment.steps.clone(), Arc::clone(vault)));
+        let (said, record) = host.call(act, until, |reach| {
+            provider.loaded().apply(&request, &assessment.steps, &assessment.private, reach, until)
+        });
+        let outcome = record.judge(provider.id(), said)?;
+        Ok(crate::call::clean_outcome(outcome))
+    }
+}
+
+/// How a goal was reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ensured {
+    /// It held already; nothing was changed.
+    Held(Outcome),
+    /// It holds now.
+    Changed {
+        /// What was done.
+        steps: Vec<Step>,
+        /// What holds.
+        outcome: Outcome,
+    },
+}
+
+impl Ensured {
+    /// What holds.
+    #[must_use]
+    pub fn outcome(&self) -> &Outcome {
+        match self {
+            Self::Held(outcome) | Self::Changed { outcome, .. } => outcome,
+        }
+    }
+}

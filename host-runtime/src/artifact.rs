@@ -11,6 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use boundary::text::one_line;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use wasmparser::{ComponentName, KnownCustom, Parser, Payload};
@@ -119,7 +120,7 @@ pub struct Which {
 impl fmt::Display for Which {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, version, digest } = self;
-        write!(f, "{} {} ({})", text(id), text(version), digest.short())
+        write!(f, "{} {} ({})", one_line(id), one_line(version), digest.short())
     }
 }
 
@@ -302,7 +303,7 @@ fn read(bytes: &[u8], digest: Digest) -> Result<Inspection, ArtifactError> {
     kind(bytes, digest)?;
     let malformed = |error: wasmparser::BinaryReaderError| ArtifactError::Malformed {
         offset: error.offset(),
-        reason: text(error.message()),
+        reason: one_line(error.message()),
         digest,
     };
     let mut said = Said { digest, name: None, texts: [const { None }; TEXTS.len()], descriptor: None };
@@ -316,12 +317,12 @@ fn read(bytes: &[u8], digest: Digest) -> Result<Inspection, ArtifactError> {
             _ if depth != 1 => {}
             Payload::ComponentImportSection(section) => {
                 for import in section {
-                    imports.push(text(import.map_err(malformed)?.name.name));
+                    imports.push(one_line(import.map_err(malformed)?.name.name));
                 }
             }
             Payload::ComponentExportSection(section) => {
                 for export in section {
-                    exports.push(text(export.map_err(malformed)?.name.name));
+                    exports.push(one_line(export.map_err(malformed)?.name.name));
                 }
             }
             Payload::CustomSection(section) => said.take(&section)?,
@@ -363,18 +364,18 @@ impl Said {
                 return Err(bad("it is there twice".to_owned()));
             }
             let descriptor = serde_json::from_slice(small(section.data()).map_err(bad)?);
-            self.descriptor = Some(descriptor.map_err(|error| bad(text(&error.to_string())))?);
+            self.descriptor = Some(descriptor.map_err(|error| bad(one_line(error.to_string())))?);
         } else if let Some(place) = TEXTS.iter().position(|name| *name == section.name()) {
             let bad = |reason: String| self.bad(TEXTS[place], reason);
             if self.texts[place].is_some() {
                 return Err(bad("it is there twice".to_owned()));
             }
             let found = std::str::from_utf8(small(section.data()).map_err(bad)?);
-            self.texts[place] = Some(text(found.map_err(|_| bad("it is not UTF-8".to_owned()))?));
+            self.texts[place] = Some(one_line(found.map_err(|_| bad("it is not UTF-8".to_owned()))?));
         } else if let KnownCustom::ComponentName(reader) = section.as_known() {
             // The names are for people; what cannot be read of them is no reason to refuse.
             self.name = reader.into_iter().find_map(|name| match name {
-                Ok(ComponentName::Component { name, .. }) => Some(text(name)),
+                Ok(ComponentName::Component { name, .. }) => Some(one_line(name)),
                 _ => None,
             });
         }
@@ -384,16 +385,6 @@ impl Said {
     fn bad(&self, section: &'static str, reason: String) -> ArtifactError {
         ArtifactError::Section { section, reason, digest: self.digest }
     }
-}
-
-/// A text of an artifact as it may reach a terminal.
-pub(crate) fn text(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char }).collect()
-}
-
-/// A text of several lines as it may reach a terminal.
-pub(crate) fn block(words: &str) -> String {
-    words.lines().map(text).collect::<Vec<_>>().join("\n")
 }
 
 /// The data of a section, if it is not too much.

@@ -2,9 +2,11 @@
 //!
 //! | module | is |
 //! |---|---|
+//! | [`site`] | a control machine with its project file and its hosts: where a test begins |
 //! | [`sshd`] | one real `sshd` on loopback |
 //! | [`wan`] | a bad road to a server |
 //! | [`room`] | a host's own view of the file system |
+//! | [`stand_in`] | the program that plays `tailscale`, `systemctl`, `apt-get`, `curl` and `sudo` there |
 //! | [`product`] | runs the binary under test |
 //! | [`shared`] | a value in a file that several processes change |
 //! | [`processes`] | ends what was started, by id |
@@ -15,5 +17,7 @@ pub mod processes;
 pub mod product;
 pub mod room;
 pub mod shared;
+pub mod site;
 pub mod sshd;
+pub mod stand_in;
 pub mod wan;

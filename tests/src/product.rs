@@ -4,6 +4,7 @@
 //! for it first, unless `LAB_BUILT` says that this was done, so no test ever runs yesterday's. Not for: the library.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -74,7 +75,8 @@ impl Cli {
         })
     }
 
-    /// Runs it to its end on this process's own terminal, and gives the exit code, `None` when a signal ended it.
+    /// Runs it to its end with both outputs on this process's standard output, so that their order holds, and gives the
+    /// exit code, `None` when a signal ended it.
     ///
     /// # Errors
     /// When it does not start.
@@ -84,6 +86,7 @@ impl Cli {
                 self.command.env(name, value);
             }
         }
+        self.command.stderr(Stdio::from(std::io::stdout().as_fd().try_clone_to_owned()?));
         let begin = Instant::now();
         let status = self.command.status().context("the product did not start")?;
         Ok((status.code(), begin.elapsed()))

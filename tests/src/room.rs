@@ -74,16 +74,18 @@ impl Room {
     ///
     /// # Errors
     /// When this machine offers no way to make a view, with what to install; or when files cannot be written.
-    pub fn new(dir: &Path, login: Login, os_release: &str, programs: &[&str]) -> Result<Self> {
+    pub fn new(dir: &Path, login: Login, os_release: Option<&str>, programs: &[&str]) -> Result<Self> {
         let room = Self { dir: dir.to_owned(), view: view()?, login };
-        for name in ["bin", "etc", "run/sshd", "run/lab/home"] {
+        for name in ["bin", "etc", "run/sshd", "run/lab/home", "shm"] {
             fs::create_dir_all(dir.join(name))?;
         }
-        fs::write(dir.join("etc/os-release"), os_release)?;
+        // A view can put something in the place of a file, and not take it away: no file is an empty one.
+        fs::write(dir.join("etc/os-release"), os_release.unwrap_or_default())?;
         fs::write(dir.join("etc/passwd"), room.passwd(&fs::read_to_string("/etc/passwd")?))?;
         // Neither a password nor locked, whatever the machine says of its own root.
         fs::write(dir.join("etc/shadow"), format!("{}:*:20000:0:99999:7:::\n", login.name()))?;
         fs::write(dir.join("covered"), covered(programs))?;
+        room.hand_over(&dir.join("shm"))?;
         Ok(room)
     }
 
@@ -133,6 +135,7 @@ impl Room {
                 ("etc/shadow", "/etc/shadow"),
                 ("etc/os-release", "/etc/os-release"),
                 ("run", "/run"),
+                ("shm", "/dev/shm"),
             ] {
                 say(&["-b", &format!("{dir}/{inside}:{seen}")]);
             }
@@ -153,7 +156,7 @@ impl Room {
         }
         let words = match self.view {
             View::UserNamespace => "unshare --user --map-root-user -- /bin/sh",
-            // `proot` cannot be told to pretend later, so this root is one by name only.
+            // There the stand-in for `id` says so.
             View::Proot | View::Mounts => return Ok(None),
         };
         let shell = self.dir.join("root-shell");

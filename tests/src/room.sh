@@ -3,7 +3,7 @@
 set -eu
 dir=$1
 shift
-mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+mount --bind "$dir/shm" /dev/shm
 mount --bind "$dir/bin" /usr/local/sbin
 mount --bind "$dir/etc/passwd" /etc/passwd
 mount --bind "$dir/etc/shadow" /etc/shadow

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
 use stagecraft_net::ssh::Endpoint;
 use tempfile::TempDir;
 
@@ -253,6 +254,15 @@ impl Sshd {
         }
     }
 
+    /// Leaves it running, with its files, when this process ends. [`Left::end`] ends it then.
+    #[must_use = "nobody else ends it"]
+    pub fn leave(self) -> Left {
+        let left = Left { pid: self.child.id(), dir: self.dir().to_owned() };
+        // Neither its own drop nor the directory's.
+        std::mem::forget(self);
+        left
+    }
+
     fn write_known_hosts(&self, types: &[KeyType]) -> Result<()> {
         let mut lines = String::new();
         for key in types {
@@ -260,6 +270,27 @@ impl Sshd {
         }
         fs::write(self.known_hosts(), lines)?;
         Ok(())
+    }
+}
+
+/// An `sshd` that another process left running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    pid: u32,
+    dir: PathBuf,
+}
+
+impl Left {
+    /// Ends it and everything that runs behind it, and removes its files. A process that only has its number, since the
+    /// server ended long ago, is let alone.
+    pub fn end(&self) {
+        let words = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        let dir = self.dir.display().to_string();
+        if String::from_utf8_lossy(&words).contains(&dir) {
+            processes::end_tree(self.pid);
+        }
+        processes::end_marked(MARK, &dir);
+        let _ = fs::remove_dir_all(&self.dir);
     }
 }
 

@@ -1,4 +1,7 @@
-//! Every whole-system test, in one binary: what it links takes longer than what it compiles.
+//! Every whole-system test, in one binary.
+#![allow(clippy::unwrap_used, reason = "all of this is test code; clippy sees that only inside of a test function")]
 
+mod guests;
 mod laws;
+mod rig;
 mod ssh;

@@ -16,7 +16,7 @@ The project's own commands. Each brings what it needs and says so.
 Usage: cargo xtask <COMMAND>
 
   demo [--keep]    put throw-away hosts behind a real sshd onto a network
-                   --keep leaves them up, to play with
+                   --keep leaves them up, to play with; --end ends them
   test [ARG…]      every test there is; arguments go to `cargo test`
   lint             formatting, clippy for both targets, documentation without warnings
   deny             licences, bans, sources and advisories of the dependencies (cargo-deny)

@@ -9,13 +9,13 @@ use crate::tool::{Done, Stop, answer, cargo, command, run, say, target_dir, work
 
 /// Builds the product and runs the demo of crate `lab`.
 pub(crate) fn demo(args: &[&str]) -> Done {
-    if let Some(odd) = args.iter().find(|arg| **arg != "--keep") {
-        return Err(Stop(format!("demo knows --keep, and not `{odd}`")));
+    if !matches!(args, [] | ["--keep" | "--end"]) {
+        return Err(Stop(format!("demo takes --keep or --end, and not `{}`", args.join(" "))));
     }
     bring(&[BUILD, HOSTS])?;
     say("building; the first time takes some minutes");
     run(cargo().args(["build", "--package", "stagecraft-net", "--package", "lab", "--bins"]))?;
-    run(crate::tool::command(&target_dir().join("debug/demo").to_string_lossy()).args(args))
+    run(command(&target_dir().join("debug/demo").to_string_lossy()).args(args).env("LAB_BUILT", "1"))
 }
 
 /// Every test there is. The last lines are the test runner's own summary.
@@ -35,7 +35,16 @@ pub(crate) fn lint() -> Done {
     run(cargo().args(["fmt", "--all", "--check"]))?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     run(cargo()
-        .args(["clippy", "--package", "tailscale-provider", "--target", "wasm32-wasip2", "--all-targets"])
+        .args([
+            "clippy",
+            "--package",
+            "tailscale-provider",
+            "--package",
+            "bad-guests",
+            "--target",
+            "wasm32-wasip2",
+            "--all-targets",
+        ])
         .args(["--", "-D", "warnings"]))?;
     run(cargo()
         .args(["doc", "--workspace", "--no-deps", "--document-private-items"])

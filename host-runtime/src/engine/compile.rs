@@ -41,6 +41,8 @@ pub(super) struct Codegen {
     pub(super) may_move: bool,
     /// Bytes of unmapped space behind a memory.
     pub(super) guard: u64,
+    /// Whether the first content of a memory is mapped instead of copied.
+    pub(super) mapped: bool,
 }
 
 impl Codegen {
@@ -56,17 +58,19 @@ impl Codegen {
             .memory_reservation(self.reservation)
             .memory_reservation_for_growth(0)
             .memory_may_move(self.may_move)
-            .memory_guard_size(self.guard);
+            .memory_guard_size(self.guard)
+            .memory_init_cow(self.mapped);
         config
     }
 
-    fn to_args(self) -> [String; 3] {
-        [self.reservation.to_string(), u8::from(self.may_move).to_string(), self.guard.to_string()]
+    fn to_args(self) -> [String; 4] {
+        let Self { reservation, may_move, guard, mapped } = self;
+        [reservation, may_move.into(), guard, mapped.into()].map(|number: u64| number.to_string())
     }
 
     fn from_args(mut args: impl Iterator<Item = std::ffi::OsString>) -> Option<Self> {
         let mut number = || args.next()?.to_str()?.parse::<u64>().ok();
-        Some(Self { reservation: number()?, may_move: number()? == 1, guard: number()? })
+        Some(Self { reservation: number()?, may_move: number()? == 1, guard: number()?, mapped: number()? == 1 })
     }
 }
 
@@ -110,7 +114,7 @@ fn in_child(
     }
     let status = child.wait().map_err(|error| format!("the compiler's own process was lost: {error}"))?;
     match said {
-        Ok(answer) => Answer::read(answer, status),
+        Ok(answer) => Answer::read(answer, status, limits),
         Err(Trouble::Time) => Err(format!("it takes longer than the limit `compile_s`, {} s", limits.compile_s)),
         Err(Trouble::Cancelled) => Err("cancelled".to_owned()),
         Err(Trouble::Size) => Err(format!("its code has more bytes than the limit `compiled`, {}", limits.compiled)),
@@ -180,10 +184,14 @@ fn ready(fd: impl AsFd, flags: PollFlags, until: &Until) -> Result<(), Trouble> 
 struct Answer;
 
 impl Answer {
-    fn read(mut answer: Vec<u8>, status: ExitStatus) -> Result<Vec<u8>, String> {
+    fn read(mut answer: Vec<u8>, status: ExitStatus, limits: &Limits) -> Result<Vec<u8>, String> {
         const HEAD: usize = 9;
+        let memory = limits.compile_memory;
         match answer.split_first() {
-            Some((b'-', why)) => return Err(crate::artifact::text(&String::from_utf8_lossy(why))),
+            Some((b'-', why)) if why.ends_with(b"out of memory") => {
+                return Err(format!("it takes more memory than the limit `compile_memory`, {memory} bytes"));
+            }
+            Some((b'-', why)) => return Err(boundary::text::one_line(why)),
             Some((b'+', rest)) => {
                 if let Some((length, code)) = rest.split_first_chunk::<8>()
                     && u64::from_le_bytes(*length) == code.len() as u64
@@ -194,7 +202,9 @@ impl Answer {
             }
             _ => {}
         }
-        Err(format!("the compiler's own process ended early ({status}): a limit of memory or time, or a flaw in it"))
+        Err(format!(
+            "the compiler's own process ended early ({status}), mostly by the limit `compile_memory`, {memory} bytes"
+        ))
     }
 
     fn write(compiled: Result<Vec<u8>, String>) -> std::io::Result<()> {

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use boundary::text::{one_line, printable};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap, WasmBacktrace};
 
@@ -13,7 +14,7 @@ use super::hands::TooManyCalls;
 use super::limits::Limits;
 use super::state::State;
 use super::wasi::Exited;
-use crate::artifact::{Which, block, text};
+use crate::artifact::Which;
 use crate::failure::{Failed, Kind};
 
 /// Which of the provider's functions was called.
@@ -56,7 +57,7 @@ pub struct CallError {
     pub fault: Fault,
     /// The last of what the guest wrote to standard output and standard error; may reach a terminal.
     pub wrote: String,
-    /// The guest's functions that were running, innermost first, where that is known.
+    /// The provider's own functions that were running, innermost first, where that is known.
     pub running: Vec<String>,
 }
 
@@ -242,12 +243,16 @@ fn list(unmet: &[Unmet]) -> String {
 
 /// An error of the engine on one line, with its whole chain of causes: what is on top is mostly the least of it.
 pub(super) fn chain(error: &wasmtime::Error) -> String {
-    text(&format!("{error:#}"))
+    one_line(format!("{error:#}"))
 }
 
 /// What a guest wrote, as it may reach a terminal.
 pub(super) fn wrote((kept, dropped): (Vec<u8>, u64)) -> String {
-    let words = block(String::from_utf8_lossy(&kept).trim_end());
+    /// What Rust's panics advise, and nobody here can do.
+    const ADVICE: &str = "note: run with `RUST_BACKTRACE=1`";
+    let kept = String::from_utf8_lossy(&kept);
+    let lines: Vec<_> = kept.trim().lines().filter(|line| !line.starts_with(ADVICE)).collect();
+    let words = printable(lines.join("\n"));
     if dropped == 0 { words } else { format!("({dropped} bytes before this were not kept)\n{words}") }
 }
 
@@ -298,16 +303,24 @@ pub(super) fn fault(error: &wasmtime::Error, state: &State, limits: &Limits) -> 
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => limit("stack", limits.stack, "used up its stack"),
         Some(Trap::UnreachableCodeReached) => {
-            Fault::Trap { reason: "it came to a point that it had declared unreachable, mostly a panic".to_owned() }
+            Fault::Trap { reason: "it reached what it had declared unreachable, mostly by a panic".to_owned() }
         }
         Some(trap) => Fault::Trap { reason: trap.to_string() },
         None => Fault::Other(chain(error)),
     }
 }
 
-/// The functions that were running, as far as they have names.
+/// The provider's own functions that were running, innermost first; what its language's library was doing is noise.
 pub(super) fn running(error: &wasmtime::Error) -> Vec<String> {
-    const SHOWN: usize = 12;
+    const SHOWN: usize = 8;
+    const NOISE: [&str; 5] = ["std::", "core::", "alloc::", "<", "__rust"];
     let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
-    frames.iter().filter_map(|frame| frame.func_name()).take(SHOWN).map(text).collect()
+    let mut names: Vec<_> = frames
+        .iter()
+        .filter_map(|frame| Some(one_line(format!("{:#}", rustc_demangle::demangle(frame.func_name()?)))))
+        .filter(|name| name.contains("::") && !NOISE.iter().any(|noise| name.starts_with(noise)))
+        .collect();
+    names.dedup();
+    names.truncate(SHOWN);
+    names
 }

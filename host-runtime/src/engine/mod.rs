@@ -108,8 +108,8 @@ impl Engine {
     pub fn new(options: Options) -> Result<Self, EngineError> {
         let Options { limits, cache, watch } = options;
         let codegen = match &watch {
-            None => Codegen { reservation: limits.memory as u64, may_move: false, guard: 32 << 20 },
-            Some(_) => Codegen { reservation: 0, may_move: true, guard: 0 },
+            None => Codegen { reservation: limits.memory as u64, may_move: false, guard: 32 << 20, mapped: true },
+            Some(_) => Codegen { reservation: 0, may_move: true, guard: 0, mapped: false },
         };
         let mut config = codegen.config();
         config

@@ -122,7 +122,7 @@ impl Machine {
             "uname" => Reply::ok(format!("{}\n", self.kernel)),
             "cat" => self.cat(call),
             "curl" if self.curl => self.curl(world, call),
-            "sh" | "tailscale-install" => self.install(world, call),
+            "sh" | "apt-get" => self.install(world, call),
             "systemctl" if self.systemd || self.client.is_some() => self.systemctl(call),
             "tailscale" if self.client.is_some() => self.tailscale(world, call),
             other => Reply::fail(127, format!("timeout: failed to run command '{other}': No such file or directory")),
@@ -134,11 +134,10 @@ impl Machine {
     /// # Errors
     /// Its answer, when the login user may not become root.
     pub fn sudo(&self) -> Result<(), Reply> {
-        let terminal = "sudo: a terminal is required to read the password; either use the -S option to read from standard input or configure an askpass helper";
         match self.sudo {
             Sudo::Root | Sudo::Free => Ok(()),
-            Sudo::Password => Err(Reply::fail(1, "sudo: a password is required")),
-            Sudo::NotAllowed => Err(Reply::fail(1, format!("{terminal}\nsudo: a password is required"))),
+            // With `-n` it says the same to both: who it is comes before what that one may do.
+            Sudo::Password | Sudo::NotAllowed => Err(Reply::fail(1, "sudo: a password is required")),
             Sudo::Terminal => Err(Reply::fail(1, "sudo: sorry, you must have a tty to run sudo")),
             Sudo::Missing => Err(Reply::fail(127, "env: 'sudo': No such file or directory")),
         }

@@ -1,15 +1,14 @@
 //! `curl`, the install script and what apt makes of it, with the outputs as they were recorded.
 //!
-//! The script that the model's `curl` prints is our own: it calls the stand-in program `tailscale-install`, so that a real
-//! `sh` can run it on a test host.
+//! The script that the model's `curl` prints is our own. A real `sh` runs it on a test host, and it leaves all of the work
+//! to `apt-get`, which is a stand-in there: what was recorded of script and apt together is what that one prints.
 
 use crate::machine::{Active, Disk, Lock, Machine, OtherRepository, Which};
 use crate::world::{Fault, Reach, World};
 use crate::{Call, Reply};
 
 /// What stands at the address of the install script. Like the real one it does nothing when it is cut short.
-pub const SCRIPT: &str =
-    "#!/bin/sh\n# Stand-in for the official install script.\nset -eu\nmain() {\n\ttailscale-install\n}\nmain\n";
+pub const SCRIPT: &str = "#!/bin/sh\n# Stand-in for the official install script.\nset -eu\nmain() {\n\tapt-get install -y tailscale\n}\nmain\n";
 
 macro_rules! recorded {
     ($name:literal) => {
@@ -47,15 +46,17 @@ impl Machine {
         if url == "https://tailscale.com/install.sh" { script(world) } else { look(world, url) }
     }
 
-    /// The install script: as `sh -s` with it on standard input, or as the program that it calls.
+    /// The install script: as `sh -s` with it on standard input, or as the `apt-get` that it calls.
     pub(crate) fn install(&mut self, world: &World, call: &Call) -> Reply {
-        if call.argv.first().is_some_and(|program| program == "sh") {
-            if call.stdin.is_empty() {
-                return Reply::ok("");
-            }
-            if call.stdin != SCRIPT.as_bytes() {
+        let words: Vec<&str> = call.argv.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["apt-get", "install", "-y", "tailscale"] => {}
+            ["apt-get", ..] => return Reply::fail(100, "E: this stand-in knows `apt-get install -y tailscale` alone"),
+            _ if call.stdin.is_empty() => return Reply::ok(""),
+            _ if call.stdin != SCRIPT.as_bytes() => {
                 return Reply::fail(2, "sh: 355: Syntax error: Unterminated quoted string");
             }
+            _ => {}
         }
         if !call.root {
             return recorded(1, recorded!("nosudo-missing"));

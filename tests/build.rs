@@ -1,0 +1,26 @@
+//! Builds the bad guests for the tests of the sandbox (`tests/whole/guests.rs`): one crate, once plain and once with each
+//! thing that a provider must not import.
+
+use std::path::PathBuf;
+
+#[path = "../host-runtime/build/nested.rs"]
+mod nested;
+
+fn main() {
+    let here = PathBuf::from(nested::var("CARGO_MANIFEST_DIR"));
+    let out = PathBuf::from(nested::var("OUT_DIR"));
+    let root = here.parent().unwrap_or_else(|| nested::stop("the crate `lab` stands in no workspace"));
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=../host-runtime/build/nested.rs");
+    for source in ["tests/guests/src", "tests/guests/Cargo.toml", "wit", "Cargo.lock", "Cargo.toml"] {
+        println!("cargo::rerun-if-changed={}", root.join(source).display());
+    }
+    for (name, features) in [("BAD_GUEST", &[][..]), ("BAD_GUEST_FILES", &["files"]), ("BAD_GUEST_CLOCK", &["clock"])] {
+        let built = nested::component(root, "bad-guests", features, &out.join("guests"));
+        // The next build takes its place.
+        let kept = out.join(name).with_extension("wasm");
+        std::fs::copy(&built, &kept)
+            .unwrap_or_else(|error| nested::stop(format!("{} could not be copied: {error}", built.display())));
+        println!("cargo::rustc-env={name}={}", kept.display());
+    }
+}

@@ -1,0 +1,147 @@
+//! What the demo does, one command after the other, and what it says between them.
+
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use lab::site::{Left, Site};
+
+use crate::scene::{self, KEY, ROLES};
+
+/// A host of a demo that is over would not be reached by its exit code; see `docs` for all of them.
+const A_HOST_DID_NOT_REACH_ITS_GOAL: i32 = 10;
+
+/// The demo. `keep` leaves the hosts up afterwards.
+pub(crate) fn demo(keep: bool) -> Result<()> {
+    let screen = Screen::new();
+    screen.say("Real: SSH, sudo's rules, the sandboxed provider, every command line.");
+    screen.say("Simulated: tailscale, systemctl, apt-get and curl on the hosts, and the network that they join.");
+    let begin = Instant::now();
+    let site = scene::lay()?;
+    screen.say(&format!("\n{} hosts on loopback, up in {}:\n", ROLES.len(), seconds(begin.elapsed())));
+    for role in ROLES {
+        screen.say(&format!("  {:<8} {}", role.name, role.is));
+    }
+
+    screen.head("1. What would change? Nothing is touched by asking.");
+    let before = scene::states(&site)?;
+    screen.run(&site, &["plan", "--allow", "disruptive"], false, A_HOST_DID_NOT_REACH_ITS_GOAL)?;
+    ensure!(scene::states(&site)? == before, "plan has changed a host");
+
+    screen.head("2. Do it. Another tag is a new log-in, which must be allowed.");
+    screen.run(&site, &["up", "--allow", "disruptive"], true, A_HOST_DID_NOT_REACH_ITS_GOAL)?;
+    screen.say("\n  10 is right: edge-1 belongs to somebody else, and was not touched.");
+    let after = scene::states(&site)?;
+    ensure!(after["edge-1"] == before["edge-1"], "edge-1 was touched");
+
+    screen.head("3. How do they stand?");
+    screen.run(&site, &["status"], false, A_HOST_DID_NOT_REACH_ITS_GOAL)?;
+
+    screen.head("4. Once more. There is no key in the environment now: hosts that are right need none.");
+    let counts = counts(&site);
+    let took = screen.run(&site, &["up", "--allow", "disruptive"], false, A_HOST_DID_NOT_REACH_ITS_GOAL)?;
+    ensure!(scene::states(&site)? == after, "the second run has changed a host");
+    let (connections, execs) = self::counts(&site);
+    screen.say(&format!(
+        "\n  Nothing changed, in {}: {} connections and {} commands over SSH for {} hosts.",
+        seconds(took),
+        connections - counts.0,
+        execs - counts.1,
+        ROLES.len(),
+    ));
+
+    if keep { leave(&screen, site) } else { Ok(()) }
+}
+
+/// Ends the hosts that an earlier demo left up.
+pub(crate) fn end() -> Result<()> {
+    let path = record()?;
+    if !end_left()? {
+        bail!("no demo was left up ({} is not there)", path.display());
+    }
+    Screen::new().say("The hosts of the demo are gone.");
+    Ok(())
+}
+
+/// Leaves the hosts up and says what to do with them. Those of an earlier demo go.
+fn leave(screen: &Screen, site: Site) -> Result<()> {
+    end_left()?;
+    screen.head("The hosts are up.");
+    let file = site.file();
+    for host in site.hosts() {
+        screen.say(&format!("  {}", site.ssh_words(host).join(" ")));
+    }
+    let binary = lab::product::binary().display().to_string();
+    screen.say(&format!("\n  export TS_AUTHKEY={KEY}\n  {binary} -c {} status", file.display()));
+    screen.say("\nEnd them with:\n\n  cargo xtask demo --end");
+    let left = site.leave();
+    let path = record()?;
+    fs::write(&path, serde_json::to_vec(&left)?).with_context(|| path.display().to_string())
+}
+
+/// Whether there was something to end.
+fn end_left() -> Result<bool> {
+    let path = record()?;
+    let Ok(text) = fs::read(&path) else { return Ok(false) };
+    serde_json::from_slice::<Left>(&text).with_context(|| path.display().to_string())?.end();
+    fs::remove_file(&path)?;
+    Ok(true)
+}
+
+/// Where it is written down what was left up: beside the demo's own binary.
+fn record() -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("demo-left.json"))
+}
+
+/// The connections and execs that all servers have logged.
+fn counts(site: &Site) -> (usize, usize) {
+    site.hosts().iter().fold((0, 0), |(connections, execs), host| {
+        (connections + host.sshd().connections(), execs + host.sshd().execs())
+    })
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}
+
+/// Where it all goes: standard output, what the product says to people too, so that the order holds in a file as well.
+struct Screen {
+    colours: bool,
+}
+
+impl Screen {
+    fn new() -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self { colours: wanted && std::io::stdout().is_terminal() }
+    }
+
+    fn say(&self, line: &str) {
+        // A reader that went away (`| head`) is no failure of the demo.
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }
+
+    fn head(&self, line: &str) {
+        self.say(&if self.colours { format!("\n\x1b[1m{line}\x1b[0m\n") } else { format!("\n{line}\n") });
+    }
+
+    /// Shows the command, runs it, and holds it to its exit code.
+    fn run(&self, site: &Site, words: &[&str], with_key: bool, wanted: i32) -> Result<Duration> {
+        let line = format!("{}stagecraft-net {}", if with_key { "TS_AUTHKEY=… " } else { "" }, words.join(" "));
+        self.say(&if self.colours { format!("\x1b[2m$\x1b[0m \x1b[36m{line}\x1b[0m") } else { format!("$ {line}") });
+        let mut cli = site.cli(words);
+        if with_key {
+            cli = cli.env("TS_AUTHKEY", KEY);
+        }
+        let (code, took) = cli.show()?;
+        match code {
+            Some(code) if code == wanted => {
+                self.say(&format!("(exit code {code}, {})", seconds(took)));
+                Ok(took)
+            }
+            Some(130) | None => bail!("interrupted"),
+            Some(code) => bail!("`{line}` ended with exit code {code}, and {wanted} was expected"),
+        }
+    }
+}

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::tool::{Done, Stop, answer, cargo, command, find, run, say, succeeds};
+use crate::tool::{Done, Stop, answer, cargo, command, find, run, run_quietly, say, succeeds};
 
 /// One thing that must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,17 +186,17 @@ fn install(packages: &[&str]) -> Done {
     }
     say(format!("apt-get install {list}"));
     if !lists_are_there() {
-        run(&mut apt(root, &["update", "-qq"]))?;
+        run_quietly(&mut apt(root, &["update", "-qq"]))?;
     }
     let mut install = vec!["install", "-qq", "-y", "--no-install-recommends"];
     install.extend(packages);
-    if run(&mut apt(root, &install)).is_ok() {
+    if run_quietly(&mut apt(root, &install)).is_ok() {
         return Ok(());
     }
     // Lists of last month name files that the mirrors no longer have.
     say("apt-get update, then once more");
-    run(&mut apt(root, &["update", "-qq"]))?;
-    run(&mut apt(root, &install))
+    run_quietly(&mut apt(root, &["update", "-qq"]))?;
+    run_quietly(&mut apt(root, &install))
 }
 
 fn is_root() -> bool {
@@ -217,8 +217,6 @@ fn as_root(root: bool, words: &[&str]) -> std::process::Command {
     } else {
         command.args(["-n", "--"]).args(words);
     }
-    // dpkg must never wait for an answer, and its own chatter is not the user's output.
-    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
     command
 }
 
@@ -235,7 +233,7 @@ fn keep_sshd_quiet(root: bool) {
         return;
     }
     let units = ["systemctl", "mask", "ssh.service", "ssh.socket"];
-    if run(as_root(root, &units).stderr(std::process::Stdio::null())).is_ok() {
+    if run_quietly(&mut as_root(root, &units)).is_ok() {
         say(
             "ssh.service is masked, so that this machine does not become an SSH server: sudo systemctl unmask ssh.service ssh.socket",
         );

@@ -59,6 +59,19 @@ pub(crate) fn run(command: &mut Command) -> Done {
     }
 }
 
+/// Runs it with nothing on its standard input and nothing of its chatter shown, unless it fails.
+pub(crate) fn run_quietly(command: &mut Command) -> Done {
+    let line = line(command);
+    match command.stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            eprint!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            Err(Stop(format!("`{line}` ended with {}", output.status)))
+        }
+        Err(error) => Err(Stop(format!("`{line}` did not start: {error}"))),
+    }
+}
+
 /// What it answers on standard output, when it succeeds. Its standard error is dropped.
 pub(crate) fn answer(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;

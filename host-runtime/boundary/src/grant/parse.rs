@@ -89,12 +89,10 @@ impl Mistakes {
         self.0.push(Problem { line: place.line, column: place.column, message: message.into() });
     }
 
-    fn or<T>(mut self, value: T) -> Result<T, Problems> {
-        if self.0.is_empty() {
-            return Ok(value);
-        }
+    /// The value, where there are no mistakes.
+    fn or<T>(mut self, value: Option<T>) -> Result<T, Problems> {
         self.0.sort_by_key(|problem| (problem.line, problem.column));
-        Err(Problems(self.0))
+        value.filter(|_| self.0.is_empty()).ok_or(Problems(self.0))
     }
 }
 
@@ -141,7 +139,7 @@ pub(super) fn grants(text: &str) -> Result<Grants, Problems> {
             None => {}
         }
     }
-    mistakes.or(Grants { lines })
+    mistakes.or(Some(Grants { lines }))
 }
 
 /// Reads the words of a shape, one text each, as a descriptor holds them.
@@ -166,10 +164,7 @@ pub(super) fn shape(words: &[String]) -> Result<Shape, Problems> {
     }
     let end = Place { line: words.len().max(1), column: 1 };
     let shape = Parser { tokens: tokens.into_iter().peekable(), mistakes: &mut mistakes, end }.shape(false);
-    match shape {
-        Some(shape) => mistakes.or(shape),
-        None => Err(Problems(mistakes.0)),
-    }
+    mistakes.or(shape)
 }
 
 /// One grant with the lines that continue it.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::act::Hands;
 use crate::bindings::exports::stagecraft::network::provider as wit;
 use crate::bindings::stagecraft::network::exec_remote::{self as exec, Actor, Observer};
 use crate::bindings::stagecraft::network::secrets::{Secret, Vault};
@@ -36,7 +37,7 @@ impl wit::Guest for Component {
     }
 
     fn plan(req: wit::Request, look: &Observer) -> Result<wit::Assessment, types::Failure> {
-        let found = provider::plan(&asked(req), &Look(look), &Events).map_err(failure)?;
+        let found = provider::plan(&asked(req), &Look(look)).map_err(failure)?;
         Ok(wit::Assessment {
             facts: found.facts.into_iter().map(fact).collect(),
             node: found.node.map(node),
@@ -57,8 +58,8 @@ impl wit::Guest for Component {
     ) -> Result<wit::Outcome, types::Failure> {
         let steps: Vec<port::Step> = steps.into_iter().map(shown).collect();
         let given = Given(given);
-        let done = provider::apply(&asked(req), &steps, &Look(look), &Act(act, &given), &given, &Events);
-        let done = done.map_err(failure)?;
+        let hands = Hands { look: &Look(look), act: &Act(act, &given), given: &given, log: &Events };
+        let done = provider::apply(&asked(req), &steps, hands).map_err(failure)?;
         Ok(wit::Outcome {
             facts: done.facts.into_iter().map(fact).collect(),
             node: done.node.map(node),

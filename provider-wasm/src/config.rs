@@ -221,7 +221,8 @@ impl Reader {
                 Some(near) => format!("Did you mean `{near}`? Known here: {}.", known.join(", ")),
                 None => format!("Known here: {}.", known.join(", ")),
             };
-            let pointer = format!("{at}/{}", escaped(key));
+            // A key that somebody wrote in the place of a name is not repeated, in the pointer neither.
+            let pointer = if looks_like_key(key) { at.to_owned() } else { format!("{at}/{}", escaped(key)) };
             let reason = format!("unknown key {}", shown(&Value::String(key.clone())));
             self.add("unknown-key", &pointer, reason, detail);
         }

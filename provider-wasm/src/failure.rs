@@ -2,21 +2,50 @@
 //!
 //! The summary is what embedders match on; the host puts `tailscale provider: ` in front of it. The detail says what was
 //! found, what was wanted and what to do next. None of them holds a time stamp, a random part or a secret.
+//! How the install script fails stands in [`install`], how a join fails in [`join`].
 //! Not for: deciding when one applies.
 
-use crate::port::{Diagnostic, Failure, Severity};
+pub mod install;
+pub mod join;
+
+use crate::port::{Diagnostic, ExecError, Failure, PauseEnd, Severity};
+use crate::state::{Aim, Down, Foreign, Wanted};
+use crate::text;
+use crate::version::Version;
 
 /// A failure of one error.
-fn fail(kind: &'static str, code: &'static str, summary: String, detail: String) -> Failure {
+fn fail(kind: &'static str, code: &'static str, summary: impl Into<String>, detail: String) -> Failure {
     Failure {
         kind,
         diagnostics: vec![Diagnostic {
             severity: Severity::Error,
             code,
-            summary,
+            summary: summary.into(),
             detail: Some(detail),
             config_path: None,
         }],
+    }
+}
+
+/// What was found, what was wanted, what to do next.
+fn told(found: impl AsRef<str>, wanted: impl AsRef<str>, next: impl AsRef<str>) -> String {
+    format!("Found: {}\nWanted: {}\nNext: {}", found.as_ref(), wanted.as_ref(), next.as_ref())
+}
+
+impl Failure {
+    /// The same failure, with a place in the config.
+    fn at(mut self, pointer: &str) -> Self {
+        if let Some(first) = self.diagnostics.first_mut() {
+            first.config_path = Some(pointer.to_owned());
+        }
+        self
+    }
+
+    /// The same failure, with something else to know.
+    #[must_use]
+    pub fn and(mut self, more: Diagnostic) -> Self {
+        self.diagnostics.push(more);
+        self
     }
 }
 
@@ -41,18 +70,476 @@ pub fn config(findings: Vec<Diagnostic>) -> Failure {
 /// The logical host name cannot be a machine's name in the tailnet.
 #[must_use]
 pub fn host_name(host: &str, domain: &str) -> Failure {
+    let wanted = format!(
+        "1 to 63 lower-case letters, digits and dashes, no dash first or last, and no more than 253 characters together with .{domain}."
+    );
     fail(
         "config-invalid",
         "host-name",
         format!("invalid config: the host name {host:?} is not a DNS label"),
-        format!(
-            "Wanted: 1 to 63 lower-case letters, digits and dashes, no dash first or last, and no more than 253 characters together with .{domain}.\nNext: rename the host in stagecraft.yml."
+        told(format!("{host:?}."), wanted, "rename the host in stagecraft.yml."),
+    )
+}
+
+/// A tag that was given for this host is none.
+#[must_use]
+pub fn host_tag(tag: &str) -> Failure {
+    fail(
+        "config-invalid",
+        "host-tag",
+        format!("invalid config: the host has {:?}, which is no tag", text::shown(tag)),
+        "Wanted: `tag:`, a lower-case letter, then lower-case letters, digits and dashes, such as tag:web.\nNext: mend the tags of this host in stagecraft.yml.".to_owned(),
+    )
+}
+
+/// The request holds something that this provider does not know.
+#[must_use]
+pub fn not_known(what: &str) -> Failure {
+    let wanted = "installed, joined or absent; to allow: disruptive, or from:DOMAIN.";
+    fail(
+        "other",
+        "not-known",
+        format!("this provider does not know {what}"),
+        told(format!("{what}."), wanted, "use a release of the provider that knows it."),
+    )
+}
+
+/// The operating system is not supported, or cannot be told.
+#[must_use]
+pub fn unsupported_os(found: &str) -> Failure {
+    fail(
+        "unsupported-os",
+        "unsupported-os",
+        "unsupported operating system (v1 supports Linux Debian/Ubuntu only)",
+        told(
+            format!("{found}."),
+            "Debian, Ubuntu, or a derivative whose ID in /etc/os-release Tailscale's install script knows.",
+            "take this host out of stagecraft.yml, or give it a system that is supported.",
         ),
     )
 }
 
-/// Being laid: what cannot be done yet.
+/// A daemon or a client answered what cannot be read.
 #[must_use]
-pub fn unfinished() -> Failure {
-    fail("other", "unfinished", "not built yet".to_owned(), String::new())
+pub fn unreadable(found: &str) -> Failure {
+    fail(
+        "other",
+        "unreadable",
+        "the state of Tailscale on this host cannot be read",
+        told(
+            format!("{found}."),
+            "an answer that this provider knows.",
+            "look at `tailscale status` and `tailscale debug prefs` on the host. A release newer than this provider may need a newer provider.",
+        ),
+    )
+}
+
+/// Nothing is installed, and nothing may be.
+#[must_use]
+pub fn client_missing() -> Failure {
+    fail(
+        "install-failed",
+        "client-missing",
+        "installation failed: Tailscale is not installed, and install.method is skip",
+        told(
+            "no `tailscale` on the PATH.",
+            "Tailscale, installed by somebody else.",
+            "install it on the host, or set install.method to auto.",
+        ),
+    )
+    .at("/install/method")
+}
+
+/// The installed release is too old. Nothing is upgraded behind the operator's back.
+#[must_use]
+pub fn too_old(found: &str, oldest: Version) -> Failure {
+    let why = if oldest == Version::FLOOR { " (the oldest release that this provider works with)" } else { "" };
+    fail(
+        "install-failed",
+        "too-old",
+        format!("installation failed: Tailscale {found} is older than {oldest}"),
+        told(
+            format!("Tailscale {found}."),
+            format!("{oldest} or later{why}; {} or later is recommended.", Version::RECOMMENDED),
+            "upgrade the host, for example with `sudo apt-get install --only-upgrade tailscale`. This tool does not upgrade.",
+        ),
+    )
+    .at("/install/min_version")
+}
+
+/// What the client prints as its version is none.
+#[must_use]
+pub fn no_version(found: &str) -> Failure {
+    fail(
+        "install-failed",
+        "no-version",
+        format!("installation failed: `tailscale version` printed {found:?}, which is no version"),
+        told(
+            format!("{found:?}."),
+            "a release such as 1.102.3 on the first line.",
+            "look at what `tailscale` is on the host's PATH.",
+        ),
+    )
+}
+
+/// The daemon does not answer and could not be made to.
+#[must_use]
+pub fn daemon_down(how: Down, why: &str) -> Failure {
+    let (state, next) = match how {
+        Down::Stopped => {
+            ("is stopped", "see why with `journalctl -u tailscaled`, then `sudo systemctl start tailscaled`.")
+        }
+        Down::Failed => (
+            "fails when it is started",
+            "see why with `journalctl -u tailscaled`. In a container it often is a missing /dev/net/tun.",
+        ),
+        Down::Masked => ("is masked", "`sudo systemctl unmask tailscaled`, and find out who masked it."),
+        Down::Mute => ("runs and does not answer", "see why with `journalctl -u tailscaled`."),
+        Down::NoUnit => (
+            "is not known to systemd",
+            "`tailscale` is there without its daemon: install the whole package, or remove what is there.",
+        ),
+        Down::NoSystemd => (
+            "does not run, and systemd cannot be asked to start it",
+            "start tailscaled as this host starts its services.",
+        ),
+    };
+    fail(
+        "daemon-down",
+        "daemon-down",
+        format!("tailscaled {state}"),
+        told(format!("{why}."), "a daemon that answers, started now and at boot.", next),
+    )
+}
+
+/// Root was needed and is not to be had.
+#[must_use]
+pub fn privilege(why: &str) -> Failure {
+    fail(
+        "privilege",
+        "no-root",
+        "root is needed and cannot be had",
+        told(
+            format!("{why}."),
+            "a login as root, or `sudo -n` without a password for this user.",
+            "allow it in sudoers, or log in as another user.",
+        ),
+    )
+}
+
+/// A step needs the key, and the variable is unset or empty.
+#[must_use]
+pub fn secret_missing(variable: &str) -> Failure {
+    fail(
+        "secret-missing",
+        "secret-missing",
+        format!("auth key missing from environment variable {variable}"),
+        told(
+            format!("{variable} is unset or empty on the machine that runs this tool."),
+            "an auth key; this run needs one, since a step of its plan joins the tailnet.",
+            format!("make a key in the admin console and run again with {variable} set to it."),
+        ),
+    )
+    .at("/auth_key_env")
+}
+
+/// The machine is in another tailnet or on another control server. Nothing was changed.
+#[must_use]
+pub fn network_mismatch(foreign: &Foreign, wanted: &Wanted<'_>) -> Failure {
+    let (domain, control) = (&wanted.config.tailnet_domain, wanted.config.control());
+    // The same name on another server is another tailnet.
+    let (actual, expected) = if foreign.suffix.as_ref() == Some(domain) {
+        (format!("{domain} at {}", foreign.control), format!("{domain} at {control}"))
+    } else {
+        (foreign.name().to_owned(), domain.clone())
+    };
+    let next = match (&foreign.suffix, wanted.goal) {
+        (Some(suffix), Aim::Absent) => {
+            format!("it is left alone. To log it out of {suffix} all the same, name that tailnet: --from {suffix}.")
+        }
+        (Some(suffix), Aim::Installed | Aim::Joined) => format!(
+            "if it should move, leave {suffix} first (--from {suffix}), then join; if not, mend tailnet_domain."
+        ),
+        (None, Aim::Installed | Aim::Joined | Aim::Absent) => {
+            "it is left alone. If it should move, run `sudo tailscale logout` on it, then join.".to_owned()
+        }
+    };
+    fail(
+        "network-mismatch",
+        "network-mismatch",
+        format!("host is in tailnet {}, expected {expected}", text::shown(&actual)),
+        told(
+            format!("{} on the control server {}.", text::shown(foreign.name()), text::shown(&foreign.control)),
+            format!("{domain} on the control server {control}."),
+            next,
+        ),
+    )
+    .at("/tailnet_domain")
+}
+
+/// A join with another control server goes on. Nothing was changed.
+#[must_use]
+pub fn pending_elsewhere(control: &str, wanted: &Wanted<'_>) -> Failure {
+    let control = text::shown(control);
+    fail(
+        "network-mismatch",
+        "pending-elsewhere",
+        format!("host is in tailnet {control}, expected {}", wanted.config.tailnet_domain),
+        told(
+            format!("a join to the control server {control} that goes on; the host is no member yet."),
+            format!("{} on the control server {}.", wanted.config.tailnet_domain, wanted.config.control()),
+            "if nobody wants that join, end it with `sudo systemctl restart tailscaled` on the host, then run again.",
+        ),
+    )
+    .at("/login_server")
+}
+
+/// The machine is a member of a tailnet, and of which cannot be proved. Nothing was changed.
+#[must_use]
+pub fn unproved(error: Option<&str>, wanted: &Wanted<'_>) -> Failure {
+    let error = error.map(|error| format!(" Its last error: {error}.")).unwrap_or_default();
+    fail(
+        "network-unproved",
+        "network-unproved",
+        format!("cannot prove that the host is in tailnet {}", wanted.config.tailnet_domain),
+        told(
+            format!("a member that has not heard from its control server since its daemon started.{error}"),
+            format!(
+                "the tailnet's name, {}, as the daemon knows it from the control server.",
+                wanted.config.tailnet_domain
+            ),
+            "let the host reach its control server, then run again. If it is stopped, `sudo tailscale up` without any flag brings it up. If its key has expired, `sudo tailscale logout` makes it a machine that can join.",
+        ),
+    )
+}
+
+/// The control server gave the machine another name than its host name.
+#[must_use]
+pub fn name_conflict(given: &str, wanted: &Wanted<'_>) -> Failure {
+    let expected = format!("{}.{}", wanted.host, wanted.config.tailnet_domain);
+    let given = if given.is_empty() { "no name".to_owned() } else { text::shown(given) };
+    fail(
+        "name-conflict",
+        "name-conflict",
+        format!("host is named {given}, expected {expected}"),
+        told(
+            format!("{given}, which the control server gave."),
+            format!("{expected}: other hosts are told to find this one there."),
+            format!(
+                "if another machine has the name {}, remove or rename that one in the admin console, then rename this one. If this host asks for another name, run `sudo tailscale set --hostname={}` on it.",
+                wanted.host, wanted.host
+            ),
+        ),
+    )
+}
+
+/// Tags are missing and change on the control server only. Nothing was changed.
+#[must_use]
+pub fn tags_on_server_only(found: &[String], wanted: &Wanted<'_>) -> Failure {
+    tags(
+        found,
+        wanted,
+        "tags-on-server-only",
+        "on this control server the tags of a machine that has joined change on the server only: `headscale nodes tag`.".to_owned(),
+    )
+}
+
+/// Tags are missing after a join that worked.
+#[must_use]
+pub fn tags_not_given(found: &[String], wanted: &Wanted<'_>) -> Failure {
+    tags(
+        found,
+        wanted,
+        "tags-not-given",
+        format!(
+            "the key worked and does not carry the tags: make one that carries {}, put it into {}, and run again. The host is a member meanwhile.",
+            text::tags(&wanted.tags),
+            wanted.config.auth_key_env
+        ),
+    )
+}
+
+fn tags(found: &[String], wanted: &Wanted<'_>, code: &'static str, next: String) -> Failure {
+    let (actual, expected) = (text::tags(found), text::tags(&wanted.tags));
+    fail(
+        "tag-mismatch",
+        code,
+        format!("host tags {actual} do not match expected {expected}"),
+        told(format!("{actual}."), format!("{expected}."), next),
+    )
+}
+
+/// The step would cut the session that asks for it. Nothing was changed.
+#[must_use]
+pub fn over_tailnet(client: &str, what: &str) -> Failure {
+    fail(
+        "disruption-refused",
+        "over-tailnet",
+        format!("refused to {what} over the tailnet itself"),
+        told(
+            format!("this SSH session comes from {client}, an address of a tailnet; the step would cut it."),
+            "a session by another way.",
+            "connect by the host's other address, then run again.",
+        ),
+    )
+}
+
+/// The step would interrupt something that works, and that was not allowed. Nothing was changed.
+#[must_use]
+pub fn not_allowed(found: &[String], wanted: &Wanted<'_>) -> Failure {
+    fail(
+        "disruption-refused",
+        "not-allowed",
+        "changing the tags of a running member was not allowed",
+        told(
+            format!("tags {}.", text::tags(found)),
+            format!(
+                "tags {}. That takes a re-authentication, which cuts the host's connections in the tailnet for some seconds.",
+                text::tags(&wanted.tags)
+            ),
+            "allow it (--allow disruptive), or change the tags in the admin console, which interrupts nothing.",
+        ),
+    )
+}
+
+/// An admin must approve the machine.
+#[must_use]
+pub fn approval_needed(wanted: &Wanted<'_>) -> Failure {
+    fail(
+        "approval-needed",
+        "approval-needed",
+        "an admin must approve this host",
+        told(
+            format!("the host has joined {} and waits for approval.", wanted.config.tailnet_domain),
+            "an approved member.",
+            format!("approve {} in the admin console, then run again; or use a key that is pre-approved.", wanted.host),
+        ),
+    )
+}
+
+/// The log-out did not come to its end.
+#[must_use]
+pub fn half_logged_out(error: Option<&str>, control: &str) -> Failure {
+    let error = error.map(|error| format!(" ({error})")).unwrap_or_default();
+    fail(
+        "control-unreachable",
+        "half-logged-out",
+        format!("the control server {control} did not answer the log-out"),
+        told(
+            format!(
+                "a log-out that was begun and not finished{error}: the host is down, and the tailnet still counts it in."
+            ),
+            "no node key on the host.",
+            "let the host reach its control server, then run this again: it finishes the log-out.",
+        ),
+    )
+}
+
+/// A step was done and the machine is not what it should be.
+#[must_use]
+pub fn no_effect(title: &str, why: &str) -> Failure {
+    fail(
+        "other",
+        "no-effect",
+        format!("a step did not work: {title}"),
+        told(format!("{why}."), "the state that the step leads to.", "look at the host, then run again."),
+    )
+}
+
+/// The machine needs a step that was not shown.
+#[must_use]
+pub fn not_shown(title: &str) -> Failure {
+    fail(
+        "other",
+        "not-shown",
+        format!("the host needs a step that was not shown: {title}"),
+        told(
+            "a host that is not as it was, or not as it was taken to be, when the plan was made.",
+            "only what was shown is done.",
+            "run again: a new plan shows the step.",
+        ),
+    )
+}
+
+/// A preference cannot be kept, so nothing was begun.
+#[must_use]
+pub fn cannot_keep(flag: &str) -> Failure {
+    fail(
+        "other",
+        "cannot-keep",
+        format!("the preference behind {flag} cannot be kept"),
+        told(
+            format!("a preference that an operator set, and whose value for {flag} cannot be told from here."),
+            "what was set by hand survives a join.",
+            format!("unset it (`sudo tailscale set {flag}=`), run again, and set it again."),
+        ),
+    )
+}
+
+/// The answer to a batch is not complete.
+#[must_use]
+pub fn lost(doing: &str) -> Failure {
+    fail(
+        "lost",
+        "lost",
+        format!("the connection ended while {doing}"),
+        told(
+            "an answer that is not complete.",
+            "the end of every command.",
+            "run again: it begins with a look at what is there.",
+        ),
+    )
+}
+
+/// No command of a batch was started.
+#[must_use]
+pub fn exec(error: &ExecError) -> Failure {
+    let next = "run again.";
+    match error {
+        ExecError::Denied(place, reason) => fail(
+            "denied",
+            "denied",
+            "the policy forbids a command that this provider needs",
+            told(
+                format!("command {place} of the batch: {reason}."),
+                "the commands that its descriptor lists.",
+                "grant it, or do without the provider.",
+            ),
+        ),
+        ExecError::Unreachable(text) => {
+            fail("lost", "unreachable", "the host cannot be talked to", told(format!("{text}."), "an answer.", next))
+        }
+        ExecError::Busy(who) => fail(
+            "busy",
+            "busy",
+            "another run holds this host",
+            told(format!("{who}."), "a host that nobody else changes.", "wait for the other run, then run again."),
+        ),
+        ExecError::Stopped(why) => {
+            fail("timed-out", "stopped", "the run was stopped", told(format!("{why}."), "time to finish.", next))
+        }
+        ExecError::Other(text) => fail(
+            "other",
+            "exec",
+            "the host could not run the commands",
+            told(format!("{text}."), "a batch that runs.", next),
+        ),
+    }
+}
+
+/// A pause ended early. `None` when it did not.
+#[must_use]
+pub fn pause(end: PauseEnd, waiting_for: &str) -> Option<Failure> {
+    let (kind, summary) = match end {
+        PauseEnd::Elapsed => return None,
+        PauseEnd::Deadline => ("timed-out", "the time for this host was up while waiting"),
+        PauseEnd::Cancelled => ("cancelled", "the run was cancelled while waiting"),
+    };
+    let wanted = "time to see how it ends.";
+    Some(fail(
+        kind,
+        kind,
+        summary,
+        told(format!("still waiting for {waiting_for}."), wanted, "run again, with more time."),
+    ))
 }

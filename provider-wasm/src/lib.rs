@@ -6,10 +6,21 @@
 //! `tailscale up`; [`failure`] holds every text of every way to fail.
 //! This file is the only one that names `wit-bindgen`. Not for: sockets, SSH, files, environment or time; there are none here.
 
+pub mod act;
 pub mod config;
+pub mod converge;
+pub mod decide;
 pub mod failure;
+pub mod join;
+pub mod note;
+pub mod observe;
 pub mod port;
+pub mod prefs;
+pub mod probe;
 pub mod provider;
+pub mod report;
+pub mod state;
+pub mod text;
 pub mod version;
 
 #[cfg(target_family = "wasm")]

@@ -1,10 +1,14 @@
-//! The five functions of the contract over plain types.
+//! The five functions of the contract over plain types, and what the provider says of itself.
+//!
+//! Not for: WIT, which is [`crate`]'s own business.
 
 use serde::Deserialize;
 
-use crate::config::Config;
-use crate::failure;
-use crate::port::{Actor, Assessment, Diagnostic, Failure, Log, Observer, Outcome, Request, Step, Vault};
+use crate::act::Hands;
+use crate::config::{Config, is_tag};
+use crate::port::{Assessment, Diagnostic, Failure, Goal, Observer, Outcome, Request, Step};
+use crate::state::{Aim, Wanted};
+use crate::{converge, failure};
 
 /// What the provider says of itself, without its config's schema. Stands in the component's custom section too.
 pub const DESCRIPTOR: &str = include_str!("../descriptor.json");
@@ -111,23 +115,38 @@ pub fn node_fqdn(config: &str, host: &str) -> Result<String, Failure> {
 ///
 /// # Errors
 /// When nothing could be found out.
-pub fn plan(request: &Request, look: &dyn Observer, log: &dyn Log) -> Result<Assessment, Failure> {
-    let _ = (request, look, log);
-    Err(failure::unfinished())
+pub fn plan(request: &Request, look: &dyn Observer) -> Result<Assessment, Failure> {
+    let config = Config::parse(&request.config).map_err(failure::config)?;
+    converge::plan(look, &wanted(request, &config, look)?)
 }
 
 /// Does what was shown.
 ///
 /// # Errors
 /// When the goal was not reached.
-pub fn apply(
-    request: &Request,
-    steps: &[Step],
-    look: &dyn Observer,
-    act: &dyn Actor,
-    given: &dyn Vault,
-    log: &dyn Log,
-) -> Result<Outcome, Failure> {
-    let _ = (request, steps, look, act, given, log);
-    Err(failure::unfinished())
+pub fn apply(request: &Request, steps: &[Step], hands: Hands<'_>) -> Result<Outcome, Failure> {
+    let config = Config::parse(&request.config).map_err(failure::config)?;
+    converge::apply(steps, &wanted(request, &config, hands.look)?, hands)
+}
+
+/// What a request wants of this host, once it makes sense.
+fn wanted<'a>(request: &Request, config: &'a Config, look: &dyn Observer) -> Result<Wanted<'a>, Failure> {
+    let host = look.name();
+    let goal = || match &request.goal {
+        Goal::Other(name) => format!("the goal {name:?}"),
+        Goal::Installed | Goal::Joined(_) | Goal::Absent => "the goal".to_owned(),
+    };
+    let wanted = Wanted::of(request, config, host, look.connection().as_deref());
+    let wanted = wanted.ok_or_else(|| failure::not_known(&goal()))?;
+    if request.allow.iter().any(|word| word == "uninstall") {
+        // Left unsaid, an operator would take the host for clean.
+        return Err(failure::not_known("how to uninstall"));
+    }
+    if wanted.goal == Aim::Joined {
+        config.fqdn(&wanted.host)?;
+    }
+    match wanted.tags.iter().find(|tag| !is_tag(tag)) {
+        Some(tag) => Err(failure::host_tag(tag)),
+        None => Ok(wanted),
+    }
 }

@@ -1,0 +1,314 @@
+//! What an act is: the step that a person is shown, its commands, and the check that it worked.
+//!
+//! Every batch ends with the looks of [`crate::probe`], so a change and the proof of it are one round trip. Joining has a
+//! file of its own ([`crate::join`]). Not for: when an act is due ([`crate::decide`]).
+
+use crate::decide::Act;
+use crate::failure::{self, install, join::Reason, join::said_by_up};
+use crate::observe::{Patience, Seen, settle};
+use crate::port::{Actor, Chunk, Command, Ending, Failure, Level, Log, Observer, Output, PauseEnd, Step, Vault};
+use crate::probe::{self, Client, Daemon, Facts};
+use crate::state::{Down, Gap, Link, Pending, State, Wanted};
+use crate::{join, text};
+
+/// The slot of the auth key.
+pub const AUTH_KEY: &str = "auth-key";
+const SERVICE: &str = "tailscaled.service";
+/// How often the install script is run again while a lock is held: 5 minutes of pauses.
+const LOCK_TRIES: u32 = 60;
+const LOCK_PAUSE_MS: u32 = 5_000;
+
+/// Everything that one apply can reach.
+#[derive(Clone, Copy)]
+pub struct Hands<'a> {
+    /// To look.
+    pub look: &'a dyn Observer,
+    /// To change.
+    pub act: &'a dyn Actor,
+    /// The secrets.
+    pub given: &'a dyn Vault,
+    /// The log.
+    pub log: &'a dyn Log,
+}
+
+impl Act {
+    /// All of them.
+    pub const ALL: [Act; 7] =
+        [Act::Install, Act::StartDaemon, Act::RestartDaemon, Act::Resume, Act::Join, Act::Rejoin, Act::Logout];
+
+    /// The id of its step. An act stands in a plan once at most.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Act::Install => "install",
+            Act::StartDaemon => "start-daemon",
+            Act::RestartDaemon => "restart-daemon",
+            Act::Resume => "resume",
+            Act::Join => "join",
+            Act::Rejoin => "rejoin",
+            Act::Logout => "logout",
+        }
+    }
+
+    /// What it does, as a person is shown it.
+    #[must_use]
+    pub fn title(self, wanted: &Wanted<'_>) -> String {
+        match self {
+            Act::Install => "install Tailscale".to_owned(),
+            Act::StartDaemon => "start tailscaled, now and at boot".to_owned(),
+            Act::RestartDaemon => "restart tailscaled".to_owned(),
+            Act::Resume => "bring Tailscale up".to_owned(),
+            Act::Join => format!("join {}", wanted.config.tailnet_domain),
+            Act::Rejoin => "re-authenticate for other tags".to_owned(),
+            Act::Logout => "log out".to_owned(),
+        }
+    }
+}
+
+/// The step of an act in a state, as a person is shown it.
+#[must_use]
+pub fn step(act: Act, state: &State, seen: &Facts, wanted: &Wanted<'_>) -> Step {
+    let tags = text::tags(&wanted.tags);
+    let name = format!("{}.{}", wanted.host, wanted.config.tailnet_domain);
+    let detail = match (act, state) {
+        (Act::Install, _) => "by the official script, https://tailscale.com/install.sh, run by root".to_owned(),
+        (Act::StartDaemon, State::NotAtBoot(_)) => "it runs, and would not after a reboot".to_owned(),
+        (Act::StartDaemon, State::DaemonDown(Down::Masked, _)) => "it is masked".to_owned(),
+        (Act::StartDaemon, State::DaemonDown(Down::Failed, _)) => "it has failed".to_owned(),
+        (Act::StartDaemon, _) => "it is stopped".to_owned(),
+        (Act::RestartDaemon, State::JoinPending(Pending::Ours(error))) => {
+            let error = error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
+            format!("a join that was begun earlier goes on{error}; only a restart makes the daemon forget it")
+        }
+        (Act::RestartDaemon, State::Member(Link::RefusedKey(error), _)) => {
+            format!("the host is cut off by a key that is refused ({error}); only a restart makes the daemon forget it")
+        }
+        (Act::RestartDaemon, State::Unproved(_)) => {
+            "the daemon tries a key that is refused; only a restart makes it forget that key".to_owned()
+        }
+        (Act::RestartDaemon, _) => "it runs and does not answer".to_owned(),
+        (Act::Resume, _) => "it is stopped; no key is needed".to_owned(),
+        (Act::Join, State::Member(..)) => format!("its key has expired; as {name} with tags {tags}"),
+        (Act::Join, State::HalfLoggedOut(_)) => {
+            format!("a log-out was begun and not finished; as {name} with tags {tags}")
+        }
+        (Act::Join, _) => format!("as {name} with tags {tags}"),
+        (Act::Rejoin, State::Member(_, Gap::Tags(found))) => format!(
+            "tags {} → {tags}; the host's connections in the tailnet are cut for some seconds",
+            text::tags(found)
+        ),
+        (Act::Rejoin, _) => format!("tags → {tags}"),
+        (Act::Logout, state) => leaving(state, seen, wanted),
+    };
+    Step {
+        id: act.id().to_owned(),
+        title: act.title(wanted),
+        detail: Some(detail),
+        secrets: if matches!(act, Act::Join | Act::Rejoin) { vec![AUTH_KEY.to_owned()] } else { Vec::new() },
+        disruptive: act == Act::Rejoin,
+    }
+}
+
+fn leaving(state: &State, seen: &Facts, wanted: &Wanted<'_>) -> String {
+    let from = match state {
+        State::Foreign(foreign) => format!("of {}", foreign.name()),
+        State::HalfLoggedOut(_) => format!("of {}, to its end: it was begun earlier", wanted.config.tailnet_domain),
+        _ => format!("of {}", wanted.config.tailnet_domain),
+    };
+    let tagged = matches!(&seen.daemon, Daemon::Answers(status, _) if !status.tags().is_empty());
+    if tagged && !wanted.config.is_saas() {
+        format!("{from}; on Headscale a tagged machine cannot join again before it was deleted there")
+    } else {
+        from
+    }
+}
+
+/// Does an act, and sees what became of the machine.
+///
+/// # Errors
+/// When it did not work.
+pub fn perform(act: Act, seen: &Seen, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
+    match act {
+        Act::Install => install_client(wanted, hands),
+        Act::StartDaemon => start_daemon(seen, wanted, hands),
+        Act::RestartDaemon => restart_daemon(act, wanted, hands),
+        Act::Resume => resume(wanted, hands),
+        Act::Join | Act::Rejoin => join::perform(act, seen, wanted, hands),
+        Act::Logout => logout(act, wanted, hands),
+    }
+}
+
+/// A command of plain words, by root.
+pub(crate) fn root(words: &[&str], timeout_ms: u32) -> Command {
+    Command { as_root: true, ..user(words, timeout_ms) }
+}
+
+fn user(words: &[&str], timeout_ms: u32) -> Command {
+    Command { argv: words.iter().map(|word| (*word).to_owned()).collect(), timeout_ms, ..Command::default() }
+}
+
+/// Runs commands with the looks behind them.
+///
+/// # Errors
+/// When the batch did not run, or its answer is not complete.
+pub(crate) fn run(act: Act, mut commands: Vec<Command>, hands: Hands<'_>) -> Result<(Vec<Output>, Facts), Failure> {
+    let own = commands.len();
+    commands.extend(probe::commands());
+    let mut outputs = hands.act.run(act.id(), commands).map_err(|error| failure::exec(&error))?;
+    if outputs.len() < own || outputs.iter().any(|output| output.ending == Ending::Unknown) {
+        return Err(failure::lost("changing the host"));
+    }
+    let looks = outputs.split_off(own);
+    Ok((outputs, probe::read(&looks)?))
+}
+
+fn install_client(wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
+    let download = [
+        "curl",
+        "-fsSL",
+        "--connect-timeout",
+        "15",
+        "--max-time",
+        "120",
+        "--retry",
+        "3",
+        "https://tailscale.com/install.sh",
+    ];
+    let mut tries = 0;
+    loop {
+        let script = Command {
+            env: vec![
+                ("APT_LISTCHANGES_FRONTEND", "none"),
+                ("DEBIAN_FRONTEND", "noninteractive"),
+                ("NEEDRESTART_MODE", "a"),
+            ],
+            stdin: vec![Chunk::StdoutOf(0)],
+            ..root(&["sh", "-s"], 600_000)
+        };
+        // The package starts the daemon itself, but not where a policy forbids that.
+        let enable = root(&["systemctl", "enable", "--now", SERVICE], 90_000);
+        let (outputs, facts) = run(Act::Install, vec![user(&download, 300_000), script, enable], hands)?;
+        let [curl, script, ..] = outputs.as_slice() else { return Err(failure::lost("installing Tailscale")) };
+        if !curl.succeeded() {
+            return Err(install::download(curl));
+        }
+        if script.succeeded() && facts.client != Client::Absent {
+            return settle(facts, Patience::Booting, hands.look, wanted);
+        }
+        if !install::is_locked(script) || tries == LOCK_TRIES {
+            return Err(install::script(script));
+        }
+        if tries == 0 {
+            hands.log.log(Level::Info, "another process holds the lock of the package manager; waiting for it");
+        }
+        tries += 1;
+        if hands.look.pause(LOCK_PAUSE_MS) != PauseEnd::Elapsed {
+            return Err(install::script(script));
+        }
+    }
+}
+
+fn start_daemon(seen: &Seen, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
+    let mut commands = Vec::new();
+    if seen.facts.unit.as_ref().is_ok_and(|unit| unit.load == "masked" || unit.file.starts_with("masked")) {
+        commands.push(root(&["systemctl", "unmask", SERVICE], 30_000));
+    }
+    commands.push(root(&["systemctl", "enable", "--now", SERVICE], 90_000));
+    let (outputs, facts) = run(Act::StartDaemon, commands, hands)?;
+    let after = settle(facts, Patience::Booting, hands.look, wanted)?;
+    match &after.state {
+        State::DaemonDown(how, why) => Err(failure::daemon_down(*how, &said(&outputs).unwrap_or_else(|| why.clone()))),
+        State::NotAtBoot(_) => {
+            let why = said(&outputs).unwrap_or_else(|| "the daemon still would not start at boot".to_owned());
+            Err(failure::no_effect(&Act::StartDaemon.title(wanted), &why))
+        }
+        _ => Ok(after),
+    }
+}
+
+/// Restarts the daemon, in the step of `act`.
+pub(crate) fn restart_daemon(act: Act, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
+    let (outputs, facts) = run(act, vec![root(&["systemctl", "restart", SERVICE], 90_000)], hands)?;
+    let after = settle(facts, Patience::Booting, hands.look, wanted)?;
+    match &after.state {
+        State::DaemonDown(how, why) => Err(failure::daemon_down(*how, &said(&outputs).unwrap_or_else(|| why.clone()))),
+        _ => Ok(after),
+    }
+}
+
+fn resume(wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
+    // With any flag, even --timeout, this would be another command: one that sets preferences back.
+    let (outputs, facts) = run(Act::Resume, vec![root(&["tailscale", "up"], 60_000)], hands)?;
+    let after = settle(facts, Patience::Usual, hands.look, wanted)?;
+    match (&after.state, outputs.first()) {
+        (State::Member(Link::Online | Link::Offline | Link::Connecting, _), _) | (_, None) => Ok(after),
+        (_, Some(up)) => Err(failure::join::failed(&reason(up, &after, wanted, hands), wanted)),
+    }
+}
+
+/// Logs out, in the step of `act`.
+pub(crate) fn logout(act: Act, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
+    // It waits for the control server without end.
+    let (outputs, facts) = run(act, vec![root(&["tailscale", "logout"], 30_000)], hands)?;
+    let after = settle(facts, Patience::Booting, hands.look, wanted)?;
+    match &after.state {
+        State::Fresh => Ok(after),
+        State::NotAtBoot(behind) if **behind == State::Fresh => Ok(after),
+        State::HalfLoggedOut(_) | State::Foreign(_)
+            if outputs.iter().any(|output| output.ending == Ending::TimedOut) =>
+        {
+            Err(failure::half_logged_out(login_error(&after).as_deref(), wanted.config.control()))
+        }
+        _ => {
+            let why = said(&outputs).unwrap_or_else(|| "the host still has its node key".to_owned());
+            Err(failure::no_effect(&Act::Logout.title(wanted), &why))
+        }
+    }
+}
+
+/// Why an `up` did not lead to a member: what the daemon says, else what `up` says, else what the control server does.
+pub(crate) fn reason(up: &Output, after: &Seen, wanted: &Wanted<'_>, hands: Hands<'_>) -> Reason {
+    match login_error(after).or_else(|| said_by_up(up)) {
+        Some(error) => Reason::Said(error),
+        None => Reason::Silence(look_at_control(wanted, hands)),
+    }
+}
+
+fn login_error(seen: &Seen) -> Option<String> {
+    match &seen.facts.daemon {
+        Daemon::Answers(status, _) => status.login_error().map(text::shown),
+        Daemon::Down(_) | Daemon::Silent | Daemon::Unreadable(_) => None,
+    }
+}
+
+/// Asks the control server for what a client asks for first, from the host. `None` when that cannot be tried.
+fn look_at_control(wanted: &Wanted<'_>, hands: Hands<'_>) -> Option<Result<(), String>> {
+    let look = user(
+        &[
+            "curl",
+            "-fsS",
+            "-o",
+            "/dev/null",
+            "--connect-timeout",
+            "5",
+            "--max-time",
+            "10",
+            "--request-target",
+            "/key?v=116",
+            wanted.config.control(),
+        ],
+        15_000,
+    );
+    let outputs = hands.look.probe(vec![look]).ok()?;
+    let curl = outputs.first()?;
+    match curl.ending {
+        Ending::Exited(0) => Some(Ok(())),
+        Ending::Exited(127) | Ending::Skipped | Ending::Unknown => None,
+        Ending::Exited(_) | Ending::TimedOut => Some(Err(text::why(curl))),
+    }
+}
+
+/// What the first command that failed said.
+fn said(outputs: &[Output]) -> Option<String> {
+    outputs.iter().find(|output| !output.succeeded() && output.ending != Ending::Skipped).map(text::why)
+}

@@ -1,0 +1,6 @@
+//! Every test of the provider that needs a host: one binary, over the one model.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test may panic as the test may")]
+
+mod contract;
+mod sim;

@@ -287,7 +287,7 @@ pub struct SecretHandle {
 
 /// Everything that the guest of one call can reach: the hands of this one call, and nothing else.
 ///
-/// The engine calls these on behalf of the guest; [`crate::call`] implements them. None of them panics.
+/// The engine calls these on behalf of the guest; `crate::call` implements them. None of them panics.
 pub trait Hands {
     /// The logical host name.
     fn name(&self) -> String;

@@ -291,7 +291,7 @@ pub fn line(host: &str, port: u16, key: &HostKey) -> Option<String> {
     Some(if port == 22 { format!("{name} {key}") } else { format!("[{name}]:{port} {key}") })
 }
 
-/// The same line as [`line`], with the name hashed, as `HashKnownHosts` asks for. The salt must be random.
+/// The same line as [`line()`], with the name hashed, as `HashKnownHosts` asks for. The salt must be random.
 #[must_use]
 pub fn hashed_line(host: &str, port: u16, key: &HostKey, salt: [u8; 20]) -> Option<String> {
     let plain = line(host, port, key)?;

@@ -11,7 +11,7 @@
 //! | the handles of this one call | any way from a name to a handle, or from a slot to a secret's bytes |
 //! | standard streams that lead nowhere | environment, arguments |
 //!
-//! Not for: what the handles do ([`crate::call`]), what is allowed ([`crate::policy`]), or what bytes may be loaded
+//! Not for: what the handles do (`crate::call`), what is allowed ([`crate::policy`]), or what bytes may be loaded
 //! ([`crate::artifact`]).
 
 mod answer;

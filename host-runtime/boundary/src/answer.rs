@@ -400,18 +400,15 @@ impl Side {
     /// One for each command. What came after the last frame belongs to the next command that was not skipped, and is
     /// not all of it.
     fn outputs(self, ends: &[Option<End>]) -> Vec<Captured> {
-        let next = self.captured.len();
+        let framed = self.captured.len();
+        let mut rest = (self.at == At::Body).then(|| self.capture.finish(true));
         let mut outputs = self.captured;
         outputs.resize(ends.len(), Captured::default());
-        if self.at == At::Body {
-            let open = (next..ends.len()).filter(|place| ends[*place] != Some(End::Skipped));
-            let mut rest = Some(self.capture.finish(true));
-            for place in open {
-                match rest.take() {
-                    Some(rest) => outputs[place] = rest,
-                    // It ended, and this stream of it did not come.
-                    None => outputs[place].cut = ends[place].is_some(),
-                }
+        for place in (framed..ends.len()).filter(|place| ends[*place] != Some(End::Skipped)) {
+            match rest.take() {
+                Some(rest) => outputs[place] = rest,
+                // The command ended, and this stream of it did not come.
+                None => outputs[place].cut = ends[place].is_some(),
             }
         }
         outputs
@@ -525,3 +522,6 @@ fn connection_of(words: &[u8]) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

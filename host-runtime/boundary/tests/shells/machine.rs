@@ -14,6 +14,9 @@ use boundary::command::{Chunk, Command, Condition, Mode, Output};
 use boundary::script::{self, Lock, Nonce, Options, SEARCH_PATH, Script};
 use boundary::scrub::Scrubber;
 
+/// What sshd would say.
+pub const CONNECTION: &str = "192.0.2.7 50022 192.0.2.1 22";
+
 /// No test waits longer for anything.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -42,7 +45,7 @@ pub fn posix_shells() -> Vec<Shell> {
 pub struct Machine {
     pub folder: tempfile::TempDir,
     pub shell: Shell,
-    /// The user id to run as, for what root would not show.
+    /// The user to run as, for what root would not show; only root can.
     pub uid: Option<u32>,
     pub secrets: Vec<(&'static str, Vec<u8>)>,
     pub lock: bool,
@@ -54,7 +57,7 @@ pub struct Machine {
 impl Machine {
     pub fn new(shell: Shell) -> Self {
         let folder = tempfile::Builder::new().prefix("machine.").tempdir().unwrap();
-        for name in ["bin", "scratch", "lock"] {
+        for name in ["bin", "scratch", "lock", "home"] {
             fs::create_dir(folder.path().join(name)).unwrap();
             fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(0o777)).unwrap();
         }
@@ -109,16 +112,21 @@ impl Machine {
         Scrubber::new(self.secrets.iter().map(|(slot, value)| (*slot, value.as_slice()))).unwrap()
     }
 
-    /// Starts the line in a login shell, gives it `input` and leaves standard input open.
-    pub fn start(&self, login: &str, line: &str, input: &[u8]) -> Running {
+    /// Starts the line in a login shell, as sshd does: three pipes and nothing else.
+    pub fn spawn(&self, login: &str, line: &str) -> Child {
         let mut process = Process::new(login);
         process.arg("-c").arg(line);
-        process.env("SSH_CONNECTION", "192.0.2.7 50022 192.0.2.1 22").envs(self.poison.iter().cloned());
+        process.env("SSH_CONNECTION", CONNECTION).env("HOME", self.path("home")).envs(self.poison.iter().cloned());
         process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(uid) = self.uid {
             process.uid(uid).gid(uid);
         }
-        let mut child = process.spawn().unwrap();
+        process.spawn().unwrap()
+    }
+
+    /// The same, and gives it `input` and leaves standard input open: nobody waits for its end.
+    pub fn start(&self, login: &str, line: &str, input: &[u8]) -> Running {
+        let mut child = self.spawn(login, line);
         let (send, receive) = mpsc::channel();
         let mut stdout = child.stdout.take().unwrap();
         let mut stderr = child.stderr.take().unwrap();
@@ -151,9 +159,29 @@ impl Machine {
         }
     }
 
+    /// Nothing of a batch is left on the machine.
+    pub fn assert_clean(&self) {
+        let leftovers = self.leftovers();
+        assert!(leftovers.is_empty(), "{}: {leftovers:?}", self.shell.name);
+    }
+
     pub fn leftovers(&self) -> Vec<String> {
         names(&self.path("scratch"))
     }
+}
+
+/// Waits for something that must come to hold.
+pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether root runs the tests; a test that needs it says that it was skipped.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 pub fn names(folder: &Path) -> Vec<String> {

@@ -1,7 +1,11 @@
 //! Rendered scripts under real shells: dash, bash and busybox as `/bin/sh`; whichever are installed as login shells.
 #![allow(clippy::unwrap_used, reason = "everything here is a test")]
-#![allow(dead_code, reason = "more tests are being laid")]
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod batches;
+mod cuts;
+mod lock;
+mod logins;
 mod machine;
+mod secrets;
+mod words;

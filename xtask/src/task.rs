@@ -74,8 +74,12 @@ pub(crate) fn fuzz(seconds: &str) -> Done {
     let targets = list.ok_or_else(|| Stop("`cargo +nightly fuzz list` knows no target".to_owned()))?;
     for target in targets.lines() {
         say(format!("{target}, {seconds} s"));
-        let limit = format!("-max_total_time={seconds}");
-        run(command("cargo").args(["+nightly", "fuzz", "run", target, "--", &limit, "-print_final_stats=1"]))?;
+        // What is found goes into the first folder; the seeds, which are kept in the repository, are only read.
+        let found = target_dir().join("fuzz-corpus").join(target);
+        fs::create_dir_all(&found).map_err(|error| Stop(format!("{}: {error}", found.display())))?;
+        let (found, limit) = (found.to_string_lossy().into_owned(), format!("-max_total_time={seconds}"));
+        let seeds = format!("fuzz/corpus/{target}");
+        run(command("cargo").args(["+nightly", "fuzz", "run", target, &found, &seeds, "--", &limit]))?;
     }
     Ok(())
 }

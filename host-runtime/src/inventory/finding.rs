@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use boundary::text::{one_line, printable};
 use serde::Serialize;
 
 use crate::contract::Severity;
@@ -54,9 +55,10 @@ impl Finding {
         Self {
             severity: Severity::Error,
             code: code.to_owned(),
-            summary: summary.into(),
+            // Names and values from the file stand in it.
+            summary: one_line(summary.into()),
             detail: None,
-            pointer: pointer.to_owned(),
+            pointer: one_line(pointer),
             place: Some(place),
         }
     }
@@ -70,7 +72,7 @@ impl Finding {
     }
 
     pub(super) fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.detail = Some(printable(detail.into()));
         self
     }
 

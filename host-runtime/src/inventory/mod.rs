@@ -131,6 +131,12 @@ impl Inventory {
         &self.notes
     }
 
+    /// What the provider said of its config, as findings about the file.
+    #[must_use]
+    pub fn remarks(&self, said: &[Diagnostic]) -> Vec<Finding> {
+        self.config.findings(said)
+    }
+
     /// Where a part of the provider's config stands, by its JSON Pointer within that config.
     #[must_use]
     pub fn locate(&self, config_path: &str) -> Place {

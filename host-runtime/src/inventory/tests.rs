@@ -326,6 +326,14 @@ fn the_example_loads_and_its_hosts_get_the_tags_of_their_roles() {
 }
 
 #[test]
+fn what_a_file_has_in_it_cannot_act_on_a_terminal() {
+    let text = with_hosts("      \"a\\e]0;x\\x07\": {\"\\u202Eport\": 1}\n");
+    let told = told(&text);
+    assert!(told.contains("bad-host-name") && told.contains("unknown-key"), "{told}");
+    assert!(!told.contains(['\x1b', '\x07', '\u{202e}']), "{told:?}");
+}
+
+#[test]
 fn five_thousand_hosts_load_at_once() {
     let hosts: String = (0..5000)
         .map(|n| format!("      h{n}: {{address: host{n}.example.net, roles: [app], tags: [t:n{n}]}}\n"))

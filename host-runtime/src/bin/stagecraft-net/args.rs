@@ -1,0 +1,222 @@
+//! The command line.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use stagecraft_net::host::DISRUPTIVE;
+
+/// Brings the hosts of a stagecraft.yml into their network, through a sandboxed provider, over SSH.
+#[derive(Debug, Parser)]
+#[command(name = "stagecraft-net", version, about, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 all is right or done · 1 command line or file · 2 something else outside · 3 a defect here ·
+10 a host failed or could not be looked at · 20 drift (plan --detailed-exitcode) · 130 interrupted";
+
+/// Accepted before and after the subcommand.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The project's file
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "stagecraft.yml",
+        env = "STAGECRAFT_CONFIG"
+    )]
+    pub(crate) config: PathBuf,
+    /// The environment whose hosts are meant
+    #[arg(short, long, global = true, default_value = "dev", env = "STAGECRAFT_ENV")]
+    pub(crate) env: String,
+    /// Hosts in flight
+    #[arg(long, global = true, value_name = "N", default_value = "32")]
+    pub(crate) jobs: NonZeroUsize,
+    /// Time for one host, such as 90s, 15m or 1h
+    #[arg(long, global = true, value_name = "TIME", default_value = "15m", value_parser = time)]
+    pub(crate) timeout: Duration,
+    /// What to do with a host key that is not known; one that has changed is always refused
+    #[arg(long, global = true, value_name = "POLICY", default_value = "strict")]
+    pub(crate) host_keys: HostKeys,
+    /// JSON lines on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more; twice: everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HostKeys {
+    /// It is refused
+    Strict,
+    /// It is trusted from then on
+    AcceptNew,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say what would change, host by host; changes nothing
+    Plan(Plan),
+    /// Bring hosts into their network
+    Up(Up),
+    /// Say how hosts are: those that are right in one line
+    Status(Status),
+    /// Take hosts out of their network
+    Leave(Leave),
+    /// Print a host's name in the network; asks nobody
+    Fqdn(Fqdn),
+    /// The providers that are built in
+    #[command(subcommand)]
+    Provider(Provider),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// Only these hosts
+    #[arg(value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
+    /// Exit with 20 when something would change
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+    /// Plan as if this were allowed
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) allow: Vec<Allow>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Only these hosts
+    #[arg(value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
+    /// Allow steps that interrupt what works
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) allow: Vec<Allow>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Allow {
+    /// Steps that interrupt what works
+    Disruptive,
+}
+
+impl Allow {
+    /// As the provider is told.
+    pub(crate) fn words(allow: &[Self]) -> Vec<String> {
+        allow.iter().map(|Self::Disruptive| DISRUPTIVE.to_owned()).collect()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Only these hosts
+    #[arg(value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Leave {
+    /// The hosts: never all of them by default
+    #[arg(value_name = "HOST", required = true)]
+    pub(crate) hosts: Vec<String>,
+    /// Also out of this network, which is not the configured one
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) from: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fqdn {
+    /// The host
+    #[arg(value_name = "HOST")]
+    pub(crate) host: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Provider {
+    /// All of them
+    List,
+    /// What one is and may do
+    Inspect {
+        /// Its id
+        id: String,
+    },
+}
+
+/// Seconds, or a number with `s`, `m` or `h`.
+fn time(text: &str) -> Result<Duration, String> {
+    let cut = text.len() - usize::from(text.ends_with(['s', 'm', 'h']));
+    let (number, unit) = text.split_at(cut);
+    let seconds = match unit {
+        "m" => 60,
+        "h" => 3600,
+        _ => 1,
+    };
+    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds)) {
+        Some(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err("wanted: a time from 1s to 24h, such as 90s, 15m or 1h".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(line: &str) -> Result<Cli, String> {
+        Cli::try_parse_from(line.split(' ')).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_are_taken_before_and_after_the_subcommand() {
+        let options = "-c x.yml -e prod --jobs 3 --timeout 2m --json -vv --host-keys accept-new";
+        for line in [format!("stagecraft-net {options} plan app-1"), format!("stagecraft-net plan app-1 {options}")] {
+            let Cli { command, global } = parse(&line).expect("it parses");
+            assert!(matches!(command, Command::Plan(Plan { hosts, .. }) if hosts == ["app-1"]));
+            assert_eq!((global.config, global.env.as_str(), global.jobs.get()), ("x.yml".into(), "prod", 3));
+            assert_eq!((global.timeout, global.json, global.verbose), (Duration::from_secs(120), true, 2));
+            assert_eq!(global.host_keys, HostKeys::AcceptNew);
+        }
+    }
+
+    #[test]
+    fn a_leave_without_a_host_no_jobs_and_odd_times_are_usage_errors() {
+        for line in [
+            "leave",
+            "plan --jobs 0",
+            "plan --timeout 0",
+            "plan --timeout 1d",
+            "plan --timeout 25h",
+            "plan --timeout ms",
+            "up --allow all",
+            "nonsense",
+            "provider inspect",
+        ] {
+            assert!(parse(&format!("stagecraft-net {line}")).is_err(), "{line}");
+        }
+        assert_eq!(time("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(time("1h"), Ok(Duration::from_secs(3600)));
+        assert!(time("").is_err() && time("é").is_err());
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_not_allowed() {
+        let Command::Up(up) = parse("stagecraft-net up --allow disruptive app-1 db-1").expect("it parses").command
+        else {
+            panic!("it is up");
+        };
+        assert_eq!((up.allow.as_slice(), up.hosts.len()), ([Allow::Disruptive].as_slice(), 2));
+    }
+}

@@ -1,0 +1,98 @@
+//! What `plan`, `up`, `status` and `leave` have in common: one run over the chosen hosts, and its report.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use stagecraft_net::contract::Goal;
+use stagecraft_net::event::{Counts, Event, Fault, SCHEMA, Tell};
+use stagecraft_net::fleet::{Act, Limits, Member, OverSsh, Task};
+use stagecraft_net::inventory::HostSpec;
+use stagecraft_net::secrets::Secrets;
+use stagecraft_net::ssh::Trust;
+use stagecraft_net::until::Cancel;
+
+use crate::args::{Global, HostKeys};
+use crate::exit::Exit;
+use crate::passphrase;
+use crate::project::{Project, Stop, again, end, report, stopped};
+use crate::report::Context;
+use crate::signals;
+
+/// What is to be done with hosts.
+pub(crate) struct Order<'a> {
+    pub(crate) command: &'static str,
+    /// Only these; all when empty.
+    pub(crate) hosts: &'a [String],
+    pub(crate) goal: fn(&HostSpec) -> Goal,
+    pub(crate) act: Act,
+    pub(crate) allow: Vec<String>,
+    /// Whether something that would change is an exit code of its own.
+    pub(crate) drift_counts: bool,
+}
+
+/// The goal of all but `leave`.
+pub(crate) fn joined(host: &HostSpec) -> Goal {
+    Goal::Joined(host.tags.clone())
+}
+
+/// Does it.
+pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
+    let begun = Instant::now();
+    let stop = |stop: Stop| stopped(global.json, global.verbose, order.command, Some(&global.env), &stop);
+    let project = match Project::load(global) {
+        Ok(project) => project,
+        Err(why) => return stop(why),
+    };
+    let hosts = match project.select(order.hosts) {
+        Ok(hosts) => hosts,
+        Err(why) => return stop(why),
+    };
+    let cancel = match Cancel::new() {
+        Ok(cancel) => cancel,
+        Err(error) => return stop(Stop::new(Fault::Outside, format!("this machine has no descriptor left: {error}"))),
+    };
+
+    let notices = project.notices();
+    let Project { inventory, network } = project;
+    let context = Context { inventory: Some(Arc::new(inventory)), again: again(global, order.hosts) };
+    let report = match report(global.json, global.verbose, context) {
+        Ok(report) => Arc::new(report),
+        Err(exit) => return exit,
+    };
+    report.tell(Event::Begin {
+        schema: SCHEMA,
+        command: order.command.to_owned(),
+        environment: Some(global.env.clone()),
+        provider: Some(network.provider().reference()),
+        hosts: hosts.iter().map(|host| host.name.clone()).collect(),
+    });
+    notices.into_iter().for_each(|notice| report.tell(notice));
+
+    // From here on a signal ends the run, not the process.
+    let interrupted = signals::listen(cancel.clone(), Arc::clone(&report));
+    let trust = match global.host_keys {
+        HostKeys::Strict => Trust::Strict,
+        HostKeys::AcceptNew => Trust::AcceptNew,
+    };
+    let task = Task {
+        members: hosts.iter().map(|host| Member { name: host.name.clone(), goal: (order.goal)(host) }).collect(),
+        network,
+        act: order.act,
+        allow: order.allow,
+        secrets: Secrets::from_env(),
+        connect: Box::new(OverSsh::new(&hosts, trust).ask_passphrases(passphrase::asker(cancel.clone()))),
+    };
+    let mut limits = Limits::default();
+    limits.jobs = global.jobs.get();
+    limits.timeout = global.timeout;
+    let results = match stagecraft_net::fleet::run(task, &limits, &cancel, Arc::clone(&report) as _) {
+        Ok(results) => results,
+        Err(error) => {
+            let message = format!("this machine has no thread or descriptor left: {error}");
+            report.tell(Event::Fault { fault: Fault::Outside, message, file: None, findings: Vec::new() });
+            return end(&report, Counts::default(), Exit::Outside, begun);
+        }
+    };
+    let exit = Exit::of(&results, interrupted.get(), order.drift_counts);
+    end(&report, results.iter().collect(), exit, begun)
+}

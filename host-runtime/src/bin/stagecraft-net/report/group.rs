@@ -1,0 +1,125 @@
+//! Many hosts on one line, and what is the same of many hosts told once.
+
+use stagecraft_net::contract::{Diagnostic, Step};
+
+/// What stands in a text for the names of several hosts.
+const HOST: &str = "HOST";
+
+/// Names of hosts on one line: all of them when they are few or `all` are wanted.
+pub(super) fn fold(names: &[&str], all: bool) -> String {
+    match names {
+        [] => "no host".to_owned(),
+        _ if names.len() <= 3 => names.join(" · "),
+        _ if all => format!("{} hosts: {}", names.len(), names.join(" · ")),
+        [first, second, .., last] => format!("{} hosts: {first} · {second} … {last}", names.len()),
+        _ => unreachable!("three names at most were joined"),
+    }
+}
+
+/// What may be the same for several hosts, apart from their names in it.
+pub(super) trait Alike: Clone + PartialEq {
+    /// The same with `HOST` in place of the name.
+    fn masked(&self, host: &str) -> Self;
+}
+
+/// Hosts of which the same is to be told.
+#[derive(Debug, PartialEq)]
+pub(super) struct Group<'h, T> {
+    pub(super) hosts: Vec<&'h str>,
+    pub(super) what: T,
+    masked: T,
+}
+
+/// Puts together what is alike, in the order in which it first comes.
+pub(super) fn gather<'h, T: Alike>(all: impl IntoIterator<Item = (&'h str, T)>) -> Vec<Group<'h, T>> {
+    let mut groups: Vec<Group<'h, T>> = Vec::new();
+    for (host, what) in all {
+        let masked = what.masked(host);
+        match groups.iter_mut().find(|group| group.masked == masked) {
+            Some(group) => {
+                if group.what != what {
+                    group.what = masked;
+                }
+                group.hosts.push(host);
+            }
+            None => groups.push(Group { hosts: vec![host], what, masked }),
+        }
+    }
+    groups
+}
+
+impl Alike for String {
+    fn masked(&self, host: &str) -> Self {
+        let part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+        let mut masked = String::with_capacity(self.len());
+        let mut rest = self.as_str();
+        while let Some(at) = rest.find(host).filter(|_| !host.is_empty()) {
+            let (before, after) = (&rest[..at], &rest[at + host.len()..]);
+            // The end of a longer name that was looked at already counts too.
+            let whole = !before.chars().next_back().or_else(|| masked.chars().next_back()).is_some_and(part)
+                && !after.chars().next().is_some_and(part);
+            masked.push_str(before);
+            masked.push_str(if whole { HOST } else { host });
+            rest = after;
+        }
+        masked + rest
+    }
+}
+
+impl<T: Alike> Alike for Vec<T> {
+    fn masked(&self, host: &str) -> Self {
+        self.iter().map(|one| one.masked(host)).collect()
+    }
+}
+
+impl<T: Alike> Alike for Option<T> {
+    fn masked(&self, host: &str) -> Self {
+        self.as_ref().map(|one| one.masked(host))
+    }
+}
+
+impl Alike for Diagnostic {
+    fn masked(&self, host: &str) -> Self {
+        Self { summary: self.summary.masked(host), detail: self.detail.masked(host), ..self.clone() }
+    }
+}
+
+impl Alike for Step {
+    fn masked(&self, host: &str) -> Self {
+        Self { title: self.title.masked(host), detail: self.detail.masked(host), ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_hosts_are_named_and_many_are_counted() {
+        assert_eq!(fold(&["a"], false), "a");
+        assert_eq!(fold(&["a", "b", "c"], false), "a · b · c");
+        assert_eq!(fold(&["a", "b", "c", "d"], false), "4 hosts: a · b … d");
+        assert_eq!(fold(&["a", "b", "c", "d"], true), "4 hosts: a · b · c · d");
+    }
+
+    #[test]
+    fn a_name_is_masked_where_it_stands_alone_and_not_within_another() {
+        let masked = |text: &str| text.to_owned().masked("app-1");
+        assert_eq!(masked("app-1.example.net (app-1)"), "HOST.example.net (HOST)");
+        assert_eq!(masked("app-10 my-app-1 app-1-app-1 xapp-1"), "app-10 my-app-1 app-1-app-1 xapp-1");
+        assert_eq!(masked("app-1"), "HOST");
+        assert_eq!("a".to_owned().masked(""), "a");
+    }
+
+    #[test]
+    fn what_is_alike_but_for_the_name_is_told_once_and_what_is_the_same_keeps_its_words() {
+        let text = |host: &str| format!("run it on {host}");
+        let groups = gather([("a", text("a")), ("b", "else".to_owned()), ("c", text("c"))]);
+        let told: Vec<_> = groups.iter().map(|group| (group.hosts.join(" "), group.what.as_str())).collect();
+        assert_eq!(told, [("a c".to_owned(), "run it on HOST"), ("b".to_owned(), "else")]);
+        let groups = gather([("a", "the same".to_owned()), ("the", "the same".to_owned())]);
+        assert_eq!(groups.len(), 2, "a host that is named like a word of the text stands alone");
+        let groups = gather([("a", "no name".to_owned()), ("b", "no name".to_owned())]);
+        assert_eq!((groups.len(), groups[0].what.as_str()), (1, "no name"));
+    }
+}

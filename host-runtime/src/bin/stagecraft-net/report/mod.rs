@@ -1,0 +1,77 @@
+//! What a run tells, for people ([`screen`]) or for programs ([`json`]): two readers of one stream of events.
+//!
+//! The reader has a thread of its own, so that a pipe that nobody empties never holds up a host.
+
+mod block;
+mod group;
+mod json;
+mod progress;
+mod screen;
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use stagecraft_net::event::{Event, Tell};
+use stagecraft_net::inventory::Inventory;
+
+pub(crate) use screen::{Look, Screen};
+
+/// What a reader knows of the run besides its events.
+#[derive(Default)]
+pub(crate) struct Context {
+    /// The file that the run is about.
+    pub(crate) inventory: Option<Arc<Inventory>>,
+    /// The options that a command to run next needs again, such as ` -e prod`.
+    pub(crate) again: String,
+}
+
+/// Renders events, in the order in which they come.
+pub(crate) trait Reader: Send {
+    /// Takes the next one. What cannot be written is lost: nobody reads it.
+    fn read(&mut self, event: Event);
+}
+
+/// Hands events to a reader on a thread of its own.
+pub(crate) struct Report {
+    events: Mutex<Option<Sender<Event>>>,
+    reader: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Report {
+    pub(crate) fn new(mut reader: Box<dyn Reader>) -> std::io::Result<Self> {
+        let (events, told): (Sender<Event>, Receiver<Event>) = channel();
+        let reader = std::thread::Builder::new().name("report".to_owned()).spawn(move || {
+            for event in told {
+                reader.read(event);
+            }
+        })?;
+        Ok(Self { events: Mutex::new(Some(events)), reader: Mutex::new(Some(reader)) })
+    }
+
+    /// For programs, or for people on this terminal.
+    pub(crate) fn open(json: bool, look: Look, context: Context) -> std::io::Result<Self> {
+        Self::new(if json {
+            Box::new(json::Json::new(std::io::stdout()))
+        } else {
+            Box::new(Screen::new(std::io::stdout(), std::io::stderr(), look, context))
+        })
+    }
+
+    /// Waits until everything that was told is written.
+    pub(crate) fn finish(&self) {
+        drop(self.events.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(reader) = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A panic there has been printed; there is nobody left to tell.
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Tell for Report {
+    fn tell(&self, event: Event) {
+        if let Some(events) = &*self.events.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = events.send(event);
+        }
+    }
+}

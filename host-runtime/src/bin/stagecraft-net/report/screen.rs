@@ -1,0 +1,504 @@
+//! For people: the answer on standard output, everything else on standard error.
+//!
+//! While a run goes on there is one line of progress on a terminal, and a plain line for each change elsewhere. At the
+//! end comes what holds or would change, host by host in their order, with the hosts that are right folded into one
+//! line; then what failed, in blocks, the same of many hosts once; then one line about the whole run.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
+use std::time::Instant;
+
+use stagecraft_net::contract::{Diagnostic, Level, Severity, Step};
+use stagecraft_net::event::{Counts, Event, Fault, HostResult};
+use stagecraft_net::failure::{Changed, Failed, Kind};
+use stagecraft_net::inventory::Finding;
+
+use super::block::{Block, Tint, tint};
+use super::group::{Alike, fold, gather};
+use super::progress::Progress;
+use super::{Context, Reader};
+
+/// How things may look.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Look {
+    /// Characters on a line of standard error; none when it is no terminal.
+    pub(crate) width: Option<usize>,
+    /// Colours on standard output and on standard error.
+    pub(crate) color: (bool, bool),
+    /// From 0.
+    pub(crate) verbose: u8,
+}
+
+impl Look {
+    /// What this process's streams are, and what the person asked for (`NO_COLOR`, `TERM`).
+    pub(crate) fn of_process(verbose: u8) -> Self {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let smart = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+        let (out, err) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
+        let color = smart && !set("NO_COLOR");
+        let width = (err && smart).then(|| {
+            let size = rustix::termios::tcgetwinsize(std::io::stderr().as_fd());
+            size.ok().map(|size| usize::from(size.ws_col)).filter(|&width| width > 0).unwrap_or(80)
+        });
+        Self { width, color: (out && color, err && color), verbose }
+    }
+}
+
+pub(crate) struct Screen<O, E> {
+    out: O,
+    err: E,
+    look: Look,
+    context: Context,
+    command: String,
+    hosts: Vec<String>,
+    results: BTreeMap<String, HostResult>,
+    /// Titles of the steps that were begun, by host.
+    begun: BTreeMap<String, Vec<String>>,
+    progress: Option<Progress>,
+}
+
+impl<O: Write, E: Write> Screen<O, E> {
+    pub(crate) fn new(out: O, err: E, look: Look, context: Context) -> Self {
+        Self {
+            out,
+            err,
+            look,
+            context,
+            command: String::new(),
+            hosts: Vec::new(),
+            results: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            progress: None,
+        }
+    }
+
+    /// A line of the answer.
+    fn answer(&mut self, line: &str) {
+        let _ = writeln!(self.out, "{line}");
+    }
+
+    /// A line for the person, after the progress was taken away.
+    fn say(&mut self, line: &str) {
+        let clear = self.progress.as_mut().map_or("", Progress::clear);
+        let _ = writeln!(self.err, "{clear}{line}");
+    }
+
+    fn draw(&mut self) {
+        if let Some(line) = self.progress.as_mut().and_then(|progress| progress.draw(Instant::now())) {
+            let _ = write!(self.err, "{line}").and_then(|()| self.err.flush());
+        }
+    }
+
+    fn block(&mut self, block: &Block) {
+        let text = block.render(self.look.width, self.look.color.1);
+        self.say(&text);
+    }
+
+    fn changes(&self) -> bool {
+        matches!(self.command.as_str(), "up" | "leave")
+    }
+
+    fn step(&mut self, host: String, title: String) {
+        match &mut self.progress {
+            Some(progress) => progress.doing(&host, &title),
+            None => self.say(&format!("{host}: {title}")),
+        }
+        self.begun.entry(host).or_default().push(title);
+    }
+
+    fn done(&mut self, host: String, result: HostResult) {
+        let failed = matches!(result, HostResult::Failed(_));
+        if let Some(progress) = &mut self.progress {
+            progress.done(&host, failed);
+        } else if self.changes() {
+            match &result {
+                HostResult::Changed { .. } => self.say(&format!("{host}: changed")),
+                HostResult::Failed(failed) if failed.kind != Kind::Skipped => {
+                    self.say(&format!("{host}: failed ({})", failed.kind));
+                }
+                _ => {}
+            }
+        }
+        self.results.insert(host, result);
+    }
+
+    /// The hosts that ended in a way, in host order.
+    fn ended<'s, T>(&'s self, how: impl Fn(&'s HostResult) -> Option<T> + 's) -> impl Iterator<Item = (&'s str, T)> {
+        self.hosts.iter().filter_map(move |host| Some((host.as_str(), how(self.results.get(host)?)?)))
+    }
+
+    fn end(&mut self, counts: Counts, exit: u8, millis: u64) {
+        if let Some(progress) = &mut self.progress {
+            let clear = progress.clear();
+            let _ = write!(self.err, "{clear}").and_then(|()| self.err.flush());
+        }
+        self.progress = None;
+        if self.hosts.is_empty() {
+            return;
+        }
+        let (summary, next) = (self.summary(counts, exit, millis), self.next(counts));
+        let all_right = counts.holds as usize == self.hosts.len();
+        if !all_right || self.look.verbose > 0 {
+            for line in self.answers() {
+                self.answer(&line);
+            }
+        }
+        // Where everything is right, that is the whole answer.
+        if all_right && !self.changes() {
+            self.answer(&summary);
+        }
+        let _ = self.out.flush();
+        for block in self.notes().into_iter().chain(self.failures()) {
+            self.block(&block);
+        }
+        if !all_right || self.changes() {
+            self.say(&summary);
+        }
+        if let Some(next) = next {
+            self.say(&next);
+        }
+    }
+
+    /// What was asked for, host by host.
+    fn answers(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let color = self.look.color.0;
+        let status = self.command == "status";
+        let names = |hosts: &[&str]| tint(&fold(hosts, true), Tint::Bold, color);
+
+        let would = self.ended(|result| match result {
+            HostResult::WouldChange { steps, outcome } => {
+                let facts =
+                    outcome.facts.iter().map(|fact| format!("{} {}", fact.name, fact.value)).collect::<Vec<_>>();
+                Some(Plan { steps: steps.clone(), found: if status { facts.join(" · ") } else { String::new() } })
+            }
+            _ => None,
+        });
+        for group in gather(would) {
+            let verb = tint(if status { "is not right" } else { "would change" }, Tint::Yellow, color);
+            lines.push(format!("{}  {verb}", names(&group.hosts)));
+            if !group.what.found.is_empty() {
+                lines.push(format!("  found  {}", group.what.found));
+            }
+            lines.extend(steps(&group.what.steps, true));
+        }
+        let changed = self.ended(|result| match result {
+            HostResult::Changed { steps, .. } => Some(steps.clone()),
+            _ => None,
+        });
+        for group in gather(changed) {
+            lines.push(format!("{}  {}", names(&group.hosts), tint("changed", Tint::Green, color)));
+            lines.extend(steps(&group.what, false));
+        }
+        if status {
+            let failed = self.ended(|result| match result {
+                HostResult::Failed(failed) => Some(failed.kind.name().to_owned()),
+                _ => None,
+            });
+            for group in gather(failed) {
+                lines.push(format!("{}  {}", names(&group.hosts), tint(&group.what, Tint::Red, color)));
+            }
+        }
+        let right: Vec<(&str, String)> = self
+            .ended(|result| match result {
+                HostResult::Holds(outcome) => {
+                    Some(outcome.node.as_ref().map(|node| format!("{}  {}", node.fqdn, node.addresses.join(" "))))
+                }
+                _ => None,
+            })
+            .map(|(host, node)| (host, node.unwrap_or_default()))
+            .collect();
+        let word = tint(if self.command == "leave" { "out already" } else { "right" }, Tint::Green, color);
+        if self.look.verbose > 0 {
+            lines.extend(
+                right.iter().map(|(host, node)| format!("{}  {word}  {node}", names(&[host])).trim_end().to_owned()),
+            );
+        } else if !right.is_empty() {
+            let hosts: Vec<&str> = right.iter().map(|(host, _)| *host).collect();
+            lines.push(format!("{}  {word}", fold(&hosts, false)));
+        }
+        lines
+    }
+
+    /// Warnings and notes about hosts that did not fail.
+    fn notes(&self) -> Vec<Block> {
+        let notes = self.ended(|result| match result {
+            HostResult::Holds(outcome)
+            | HostResult::WouldChange { outcome, .. }
+            | HostResult::Changed { outcome, .. } => Some(outcome.notes.clone()),
+            _ => None,
+        });
+        let notes = notes.flat_map(|(host, notes)| notes.into_iter().map(move |note| (host, note)));
+        gather(notes)
+            .into_iter()
+            .map(|group| {
+                let hosts = fold(&group.hosts, self.look.verbose > 0);
+                let mut block = Block::new(severity(group.what.severity), &group.what.code, &hosts, self.look.color.1);
+                block.lead(group.what.summary.clone());
+                self.detail(&mut block, &group.what);
+                block
+            })
+            .collect()
+    }
+
+    fn failures(&self) -> Vec<Block> {
+        let color = self.look.color.1;
+        let failed = self.ended(|result| match result {
+            HostResult::Failed(failed) => Some(failed),
+            _ => None,
+        });
+        let failed = failed.map(|(host, failed)| {
+            let begun = self.begun.get(host).cloned().unwrap_or_default();
+            (host, Failure { failed: failed.clone(), begun })
+        });
+        let (skipped, tried): (Vec<_>, Vec<_>) = failed.partition(|(_, one)| one.failed.kind == Kind::Skipped);
+        let skipped: Vec<&str> = skipped.iter().map(|(host, _)| *host).collect();
+        let groups = gather(tried);
+        // The hosts that were not tried belong to the failure that kept them back.
+        let secret = |kind| matches!(kind, Kind::SecretInvalid | Kind::SecretMissing | Kind::TagsNotPermitted);
+        let last_secret = groups.iter().rposition(|group| secret(group.what.failed.kind));
+        let mut blocks = Vec::new();
+        for (index, group) in groups.iter().enumerate() {
+            let mut subject = fold(&group.hosts, self.look.verbose > 0);
+            let held = if Some(index) == last_secret { skipped.as_slice() } else { &[] };
+            if !held.is_empty() {
+                let all: Vec<&str> = group.hosts.iter().chain(held).copied().collect();
+                let hosts = fold(&all, self.look.verbose > 0);
+                let count = group.hosts.len();
+                let plural = if count == 1 { "host" } else { "hosts" };
+                let names = hosts.split_once(": ").map_or(hosts.as_str(), |(_, names)| names);
+                subject = format!("{count} {plural} tried, {} not tried: {names}", held.len());
+            }
+            let Failed { kind, diagnostics, .. } = &group.what.failed;
+            let mut block = Block::new("error", kind.name(), &subject, color);
+            block.lead(group.what.failed.headline());
+            for (index, diagnostic) in diagnostics.iter().enumerate() {
+                if index > 0 {
+                    block.line("note", diagnostic.summary.clone());
+                }
+                self.detail(&mut block, diagnostic);
+            }
+            block.line("changed", group.what.changed());
+            if !held.is_empty() {
+                block.line("changed", "nothing on the hosts that were not tried");
+            }
+            blocks.push(block);
+        }
+        if last_secret.is_none() && !skipped.is_empty() {
+            let mut block = Block::new("error", Kind::Skipped.name(), &fold(&skipped, self.look.verbose > 0), color);
+            block.lead("not tried");
+            blocks.push(block);
+        }
+        blocks
+    }
+
+    /// What else a diagnostic says, and where its cause stands in the file.
+    fn detail(&self, block: &mut Block, diagnostic: &Diagnostic) {
+        block.detail(diagnostic.detail.as_deref().unwrap_or_default());
+        if let (Some(pointer), Some(inventory)) = (&diagnostic.config_path, &self.context.inventory) {
+            block.place(&format!("{}:{}  {pointer}", inventory.file().display(), inventory.locate(pointer)));
+        }
+    }
+
+    fn finding(&mut self, file: &str, finding: &Finding) {
+        let place = finding.place.map_or(String::new(), |place| format!(":{place}"));
+        let subject = format!("{file}{place}  {}", finding.pointer);
+        let color = self.look.color.1;
+        let mut block = Block::new(severity(finding.severity), &finding.code, subject.trim_end(), color);
+        block.lead(finding.summary.clone());
+        block.detail(finding.detail.as_deref().unwrap_or_default());
+        self.block(&block);
+    }
+
+    fn fault(&mut self, fault: Fault, message: &str, file: Option<&str>, findings: &[Finding]) {
+        for finding in findings {
+            self.finding(file.unwrap_or("the file"), finding);
+        }
+        let line = if findings.is_empty() {
+            let kind = match fault {
+                Fault::Usage => "usage",
+                Fault::Config => "config",
+                Fault::Outside => "outside",
+                _ => "internal",
+            };
+            let color = self.look.color.1;
+            let mut block = Block::new("error", kind, message.lines().next().unwrap_or_default(), color);
+            block.detail(message.split_once('\n').map_or("", |(_, rest)| rest));
+            block.render(self.look.width, color).trim_end().to_owned()
+        } else {
+            format!("{message}; no host was connected to")
+        };
+        self.say(&line);
+    }
+
+    fn summary(&self, counts: Counts, exit: u8, millis: u64) -> String {
+        let took = match millis {
+            0..=999 => format!("{millis} ms"),
+            1000..=119_999 => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
+            _ => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1000),
+        };
+        let total = self.hosts.len();
+        let interrupted = exit == crate::exit::Exit::Interrupted.code();
+        if counts.holds as usize == total && !interrupted {
+            let (subject, verb) =
+                if total == 1 { ("1 host".to_owned(), "is") } else { (format!("{total} hosts"), "are") };
+            return match self.command.as_str() {
+                "leave" => format!("{subject} {verb} out of the network already, nothing was changed ({took})"),
+                "up" => format!("{subject} {verb} right, nothing was changed ({took})"),
+                _ => format!("{subject} {verb} right ({took})"),
+            };
+        }
+        let right = if self.command == "leave" { "out already" } else { "right" };
+        let parts = [
+            (counts.changed, "changed"),
+            (counts.would_change, if self.command == "status" { "not right" } else { "would change" }),
+            (counts.holds, right),
+            (counts.failed, "failed"),
+            (counts.unreachable, "unreachable"),
+            (counts.skipped, "not tried"),
+        ];
+        let parts: Vec<_> =
+            parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        let mut line = format!(
+            "{}{}: {} ({took})",
+            self.command,
+            if interrupted { " interrupted" } else { "" },
+            parts.join(" · ")
+        );
+        let unknown: Vec<&str> = self
+            .ended(|result| match result {
+                HostResult::Failed(failed) if failed.changed == Changed::Unknown => Some(()),
+                _ => None,
+            })
+            .map(|(host, ())| host)
+            .collect();
+        if !unknown.is_empty() {
+            line += &format!("\nit is unknown what was changed on {}", fold(&unknown, true));
+        }
+        line
+    }
+
+    /// The command to run next, where there is one.
+    fn next(&self, counts: Counts) -> Option<String> {
+        let unknown =
+            |result: &HostResult| matches!(result, HostResult::Failed(one) if one.changed == Changed::Unknown);
+        let command = match self.command.as_str() {
+            "plan" | "status" if counts.would_change > 0 => "up",
+            "up" | "leave" if self.results.values().any(unknown) => "status",
+            _ => return None,
+        };
+        Some(format!("next: stagecraft-net {command}{}", self.context.again))
+    }
+}
+
+impl<O: Write + Send, E: Write + Send> Reader for Screen<O, E> {
+    fn read(&mut self, event: Event) {
+        match event {
+            Event::Begin { command, hosts, .. } => {
+                self.command = command;
+                self.hosts = hosts;
+                self.progress = self
+                    .look
+                    .width
+                    .filter(|_| !self.hosts.is_empty())
+                    .map(|width| Progress::new(width, self.hosts.len()));
+            }
+            Event::Notice { file, finding } => self.finding(&file, &finding),
+            Event::Step { host, title, .. } => self.step(host, title),
+            // What changes at -v, what looks at -vv.
+            Event::Ran { host, step, argv, as_root, ending, status }
+                if self.look.verbose > u8::from(step.is_none()) =>
+            {
+                let ending = status.map_or_else(|| ending.to_owned(), |status| status.to_string());
+                self.say(&format!("{host}: {} {} -> {ending}", if as_root { '#' } else { '$' }, argv.join(" ")));
+            }
+            Event::Log { host, level, message } => {
+                let needed = match level {
+                    Level::Warn | Level::Error => 0,
+                    Level::Info => 1,
+                    Level::Debug => 2,
+                };
+                if self.look.verbose >= needed {
+                    self.say(&format!("{host}: {message}"));
+                }
+            }
+            Event::Done { host, result, .. } => self.done(host, result),
+            Event::Interrupted => self.say("interrupted: hosts in flight are ending; once more ends at once"),
+            Event::Name { fqdn, .. } => self.answer(&fqdn),
+            Event::Provider { provider, descriptor } => {
+                let text = crate::provider::describe(&provider, &descriptor, self.command == crate::provider::LIST);
+                self.answer(text.trim_end());
+            }
+            Event::Fault { fault, message, file, findings } => self.fault(fault, &message, file.as_deref(), &findings),
+            Event::End { counts, exit, millis } => self.end(counts, exit, millis),
+            _ => {}
+        }
+        self.draw();
+    }
+}
+
+fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    }
+}
+
+/// The steps of a plan; of one that is `ahead`, also what they need.
+fn steps(steps: &[Step], ahead: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        lines.push(format!("  {}. {}", index + 1, step.title));
+        lines.extend(step.detail.iter().flat_map(|detail| detail.lines()).map(|line| format!("     {line}")));
+        if ahead && step.disruptive {
+            lines.push("     interrupts what works: needs --allow disruptive".to_owned());
+        }
+        if ahead && !step.secrets.is_empty() {
+            lines.push(format!("     uses the secret {}", step.secrets.join(", ")));
+        }
+    }
+    lines
+}
+
+#[derive(Clone, PartialEq)]
+struct Plan {
+    steps: Vec<Step>,
+    found: String,
+}
+
+impl Alike for Plan {
+    fn masked(&self, host: &str) -> Self {
+        Self { steps: self.steps.masked(host), found: self.found.masked(host) }
+    }
+}
+
+#[derive(Clone, PartialEq)]
+struct Failure {
+    failed: Failed,
+    begun: Vec<String>,
+}
+
+impl Failure {
+    fn changed(&self) -> String {
+        let begun = self.begun.join(" · ");
+        match self.failed.changed {
+            Changed::Nothing => "nothing".to_owned(),
+            Changed::Some if begun.is_empty() => "something".to_owned(),
+            Changed::Some => format!("something, in: {begun}"),
+            Changed::Unknown if begun.is_empty() => "unknown".to_owned(),
+            Changed::Unknown => format!("unknown; begun: {begun}"),
+        }
+    }
+}
+
+impl Alike for Failure {
+    fn masked(&self, host: &str) -> Self {
+        let failed = Failed { diagnostics: self.failed.diagnostics.masked(host), ..self.failed.clone() };
+        Self { failed, begun: self.begun.masked(host) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! `up`: brings hosts into their network. Hosts that are right cost one look and no secret.
+
+use stagecraft_net::fleet::Act;
+
+use crate::args::{Allow, Global, Up};
+use crate::exit::Exit;
+use crate::fleet::{self, Order};
+
+pub(crate) fn run(global: &Global, args: &Up) -> Exit {
+    let Up { hosts, allow } = args;
+    let allow = Allow::words(allow);
+    fleet::run(global, Order { command: "up", hosts, goal: fleet::joined, act: Act::Reach, allow, drift_counts: false })
+}

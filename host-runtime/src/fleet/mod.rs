@@ -1,0 +1,72 @@
+//! Many hosts at once.
+//!
+//! Each host in flight has a thread of its own on which everything blocks ([`crew`]); [`turns`] says which host is next
+//! and lets one alone try the secret; [`starts`] keeps to what a server allows; [`dial`] tries again where nothing can
+//! have run; [`visit`] is what is done on each. Results come in the order of the hosts, whatever order they finished in. Not for: one host's way through
+//! plan and apply ([`crate::host`]), signals and exit codes (the binary), rendering.
+
+mod crew;
+mod dial;
+mod over_ssh;
+mod starts;
+mod turns;
+mod visit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use dial::{Connect, Refused, Route};
+pub use over_ssh::OverSsh;
+pub use visit::{Act, Member, Task};
+
+use crate::event::{HostResult, Tell};
+use crate::until::Cancel;
+use starts::Starts;
+use visit::Visit;
+
+/// What a run may take at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Hosts in flight.
+    pub jobs: usize,
+    /// Connections that are starting at one server. sshd drops some from the eleventh on (`MaxStartups 10:30:100`).
+    pub starts: usize,
+    /// For one host, from its first attempt to its end; waiting until others are finished is not counted.
+    pub timeout: Duration,
+    /// How long hosts may take to end after a cancellation; then the run ends without them.
+    pub grace: Duration,
+    /// Stack of a host's thread, in bytes: [`crate::engine::Limits::stack`] and [`crate::engine::HOST_STACK`].
+    pub stack: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            jobs: 32,
+            starts: 8,
+            // An install over a slow mirror, with the package lock held by another for some minutes.
+            timeout: Duration::from_secs(15 * 60),
+            // Half a second less than what is promised: results have to be written too.
+            grace: Duration::from_millis(4500),
+            stack: crate::engine::Limits::default().stack + crate::engine::HOST_STACK,
+        }
+    }
+}
+
+/// Does the task: every host on a thread of its own, and one result for each, in the order of the members. Each host is
+/// told with [`crate::event::Event::Done`] when it is finished. After a cancellation it returns within
+/// [`Limits::grace`], whatever hangs.
+///
+/// # Errors
+/// When the system has no thread or descriptor left to begin with.
+pub fn run(
+    task: Task,
+    limits: &Limits,
+    cancel: &Cancel,
+    tell: Arc<dyn Tell + Send + Sync>,
+) -> std::io::Result<Vec<HostResult>> {
+    let names = task.members.iter().map(|member| member.name.clone()).collect();
+    let starts = Starts::new(limits.starts);
+    crew::run(names, Box::new(Visit { task, starts }), limits, cancel, tell)
+}

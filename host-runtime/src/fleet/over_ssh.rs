@@ -1,0 +1,68 @@
+//! Hosts of an inventory, reached over SSH.
+
+use super::dial::{Connect, Refused, Route};
+use crate::failure::Failed;
+use crate::inventory::HostSpec;
+use crate::ssh::{Endpoint, Passphrases, Target, Trust, connect, resolve};
+use crate::transport::Transport;
+use crate::until::Until;
+
+/// Reaches the hosts of an inventory over SSH, as an operator's own `ssh` would.
+pub struct OverSsh {
+    endpoints: Vec<Endpoint>,
+    trust: Trust,
+    passphrases: Option<Passphrases>,
+}
+
+impl OverSsh {
+    /// These hosts, in the order of the run.
+    #[must_use]
+    pub fn new(hosts: &[HostSpec], trust: Trust) -> Self {
+        let endpoint = |host: &HostSpec| Endpoint {
+            name: host.name.clone(),
+            address: host.address.clone(),
+            port: host.port,
+            user: host.user.clone(),
+            identity: host.private_key.clone(),
+            known_hosts: host.known_hosts.clone(),
+            config: None,
+        };
+        Self { endpoints: hosts.iter().map(endpoint).collect(), trust, passphrases: None }
+    }
+
+    /// Asks a person for the passphrases of key files.
+    #[must_use]
+    pub fn ask_passphrases(mut self, ask: Passphrases) -> Self {
+        self.passphrases = Some(ask);
+        self
+    }
+}
+
+impl Connect for OverSsh {
+    fn route(&self, host: usize, _: &Until) -> Result<Box<dyn Route>, Failed> {
+        let target = resolve(&self.endpoints[host]).map_err(|error| error.failed())?;
+        let target = match &self.passphrases {
+            Some(ask) => target.ask_passphrases(ask.clone()),
+            None => target,
+        };
+        Ok(Box::new(SshRoute { target, trust: self.trust }))
+    }
+}
+
+struct SshRoute {
+    target: Target,
+    trust: Trust,
+}
+
+impl Route for SshRoute {
+    fn gate(&self) -> &str {
+        self.target.gate()
+    }
+
+    fn connect(&self, until: &Until) -> Result<Box<dyn Transport>, Refused> {
+        match connect(&self.target, self.trust, until) {
+            Ok(connection) => Ok(Box::new(connection)),
+            Err(error) => Err(Refused { failed: error.failed(), again: error.before_authentication() }),
+        }
+    }
+}

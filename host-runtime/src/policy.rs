@@ -4,8 +4,9 @@
 //! decision are [`boundary::grant`]; this module binds them to a descriptor, to a digest and to a provider's config.
 //! Not for: the order of the shown steps and the secrets that they name; that is the call's.
 
+use boundary::argv::check_env_name;
 use boundary::command::{Command, Mode};
-use boundary::grant::{Grant, Granted, Grants, Problem, Problems, Rights, Shape, Stdin, Verb, env_name};
+use boundary::grant::{Grant, Granted, Grants, Problem, Problems, Rights, Shape, Stdin, Verb};
 use serde_json::Value;
 
 use crate::contract::{CommandRequest, Denial, Descriptor, StdinRule};
@@ -126,7 +127,7 @@ pub fn requested(request: &CommandRequest) -> Result<Grant, Vec<String>> {
         StdinRule::Secret(slot) => Some(Stdin::Secret(slot.clone())),
         StdinRule::OutputOf(source) => shape("stdin.output-of", source).map(Stdin::OutputOf),
     };
-    mistakes.extend(request.env.iter().filter_map(|name| env_name(name).err()).map(|why| format!("env: {why}")));
+    mistakes.extend(request.env.iter().filter_map(|name| check_env_name(name).err()).map(|why| format!("env: {why}")));
     if let Some(Stdin::OutputOf(source)) = &stdin
         && source.is_open()
     {

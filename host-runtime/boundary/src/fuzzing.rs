@@ -4,6 +4,8 @@
 //! They live here so that both build systems hold the same promises. Not for: anything else; it is no part of the API.
 
 mod answer;
+mod grant;
+mod known_hosts;
 mod script;
 mod scrub;
 mod text;
@@ -16,6 +18,8 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("answer_probe", answer::probe),
     ("answer_run", answer::run),
+    ("grant", grant::target),
+    ("known_hosts", known_hosts::target),
     ("script", script::target),
     ("scrub", scrub::target),
     ("text", text::target),

@@ -161,25 +161,6 @@ impl Shape {
     }
 }
 
-/// Checks that a variable may be given to a command at all: a name, and not one that decides which code runs.
-///
-/// # Errors
-/// A sentence that says why not.
-pub fn env_name(name: &str) -> Result<(), String> {
-    const NEVER: [&str; 8] = ["PATH", "IFS", "ENV", "CDPATH", "SHELLOPTS", "BASHOPTS", "PS4", "GCONV_PATH"];
-    let sound = name
-        .bytes()
-        .enumerate()
-        .all(|(at, byte)| byte == b'_' || byte.is_ascii_alphabetic() || (at > 0 && byte.is_ascii_digit()));
-    if name.is_empty() || !sound {
-        return Err(format!("`{}` cannot name a variable: letters, digits and `_` are wanted", shape::short(name)));
-    }
-    if NEVER.contains(&name) || name.starts_with("BASH_") || name.starts_with("LD_") {
-        return Err(format!("`{name}` is never given to a command: it decides which code runs"));
-    }
-    Ok(())
-}
-
 impl fmt::Display for Verb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -120,7 +120,7 @@ fn every_mistake_of_a_descriptor_is_told_with_the_field_that_it_stands_in() {
         "the descriptor cannot be read:\n\
          commands[1].argv[0], column 1: the program must be written out as one plain word: no hole, no alternatives, no `=`, no dash in front\n\
          commands[1].argv[1], column 1: one word or one group must stand here: quote what is meant as it stands\n\
-         commands[1].env: `PATH` is never given to a command: it decides which code runs\n\
+         commands[1].env: the environment variable PATH is never set for a command: it changes which code runs\n\
          commands[1].stdin.output-of: it must be exact, without `**`\n\
          commands[2].stdin: the slot `other` is not among the descriptor's secrets"
     );

@@ -2,11 +2,13 @@
 //!
 //! Not for: the grammar ([`super::shape`], [`super::parse`]).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::parse::is_slot;
-use super::shape::{Config, Misfit, Shape, is_printable, is_program, short};
-use super::{Grant, Granted, Stdin, Verb, env_name};
+use super::shape::{Config, Misfit, Shape, is_printable, short};
+use super::{Grant, Granted, Stdin, Verb};
+use crate::argv;
 use crate::command::{Chunk, Command, Mode};
 
 /// All that a provider may do on a machine: what it asks for, and what it was given.
@@ -237,17 +239,13 @@ impl Lack {
 /// What no grant can allow.
 fn never(mode: Mode, commands: &[Command], place: usize) -> Result<(), String> {
     let Some(command) = commands.get(place) else { return Ok(()) };
-    match command.argv.first() {
-        Some(program) if is_program(program) => {}
-        Some(_) => return Err("its first word must be a program: not empty, no dash in front, no `=`".to_owned()),
-        None => return Err("it has no words".to_owned()),
-    }
     if let Some(at) = command.argv.iter().position(|word| !is_printable(word)) {
         return Err(format!("word {} holds more than printable ASCII", at + 1));
     }
-    for (at, (name, value)) in command.env.iter().enumerate() {
-        env_name(name)?;
-        if command.env.iter().take(at).any(|(before, _)| before == name) {
+    argv::check(&command.argv).and_then(|()| argv::check_env(&command.env)).map_err(|error| error.to_string())?;
+    let mut names = BTreeSet::new();
+    for (name, value) in &command.env {
+        if !names.insert(name) {
             return Err(format!("the variable `{name}` is given twice"));
         }
         if !is_printable(value) {

@@ -6,8 +6,9 @@ use std::fmt;
 use std::iter::Peekable;
 use std::str::Chars;
 
-use super::shape::{Choice, Item, Pattern, Shape, ambiguous, is_program};
-use super::{Grant, Granted, Grants, Stdin, Verb, env_name};
+use super::shape::{Choice, Item, Pattern, Shape, ambiguous};
+use super::{Grant, Granted, Grants, Stdin, Verb};
+use crate::argv;
 
 /// Characters that mean something outside quotes.
 pub(super) const SPECIAL: &[u8] = b" *|[]()$'\"";
@@ -445,8 +446,8 @@ impl<T: Iterator<Item = (Token, Place)>> Parser<'_, T> {
     fn names(&mut self, value: &str, place: Place) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for name in value.split(',') {
-            if let Err(message) = env_name(name) {
-                self.mistakes.add(place, message);
+            if let Err(error) = argv::check_env_name(name) {
+                self.mistakes.add(place, error.to_string());
             } else if names.iter().any(|known| known == name) {
                 self.mistakes.add(place, format!("`{name}` stands twice"));
             } else {
@@ -557,7 +558,11 @@ impl<T: Iterator<Item = (Token, Place)>> Parser<'_, T> {
 
     fn first(&mut self, first: bool, pattern: Pattern, place: Place) -> Option<Pattern> {
         match (first, pattern.choices.as_slice()) {
-            (true, [Choice::Exact(program)]) if pattern.head.is_empty() && is_program(program) => Some(pattern),
+            (true, [Choice::Exact(program)])
+                if pattern.head.is_empty() && argv::check(std::slice::from_ref(program)).is_ok() =>
+            {
+                Some(pattern)
+            }
             (true, _) => self.fail(
                 place,
                 "the program must be written out as one plain word: no hole, no alternatives, no `=`, no dash in front",

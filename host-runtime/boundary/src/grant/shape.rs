@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::{argv, text};
+
 /// The value that the provider's config holds under a JSON Pointer; `None` where it holds none.
 pub type Config<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -73,8 +75,7 @@ impl Shape {
     /// word, or anything but printable ASCII.
     #[must_use]
     pub fn exactly(argv: &[String]) -> Option<Self> {
-        let program = argv.first()?;
-        if !is_program(program) || !argv.iter().all(|word| is_printable(word)) {
+        if argv::check(argv).is_err() || !argv.iter().all(|word| is_printable(word)) {
             return None;
         }
         Some(Self { items: argv.iter().map(|word| Item::Word(Pattern::exactly(word))).collect() })
@@ -281,11 +282,6 @@ pub(super) fn ambiguous(items: &[Item]) -> Option<(String, String)> {
     None
 }
 
-/// Whether a word can be the program: nothing that a shell or `env` would take for something else.
-pub(super) fn is_program(word: &str) -> bool {
-    !word.is_empty() && !word.starts_with('-') && !word.contains('=')
-}
-
 /// Whether a word is printable ASCII, blanks included: all that a command's words may hold. Look-alikes of other
 /// alphabets, marks that turn the direction of text, and line ends would make a word read as another.
 pub(super) fn is_printable(word: &str) -> bool {
@@ -296,19 +292,9 @@ fn is_graphic(held: &str) -> bool {
     !held.is_empty() && held.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// A word as a message can hold it.
-pub(super) fn short(word: &str) -> String {
-    const LIMIT: usize = 120;
-    let printable: String = word
-        .chars()
-        .take(LIMIT)
-        .flat_map(|c| {
-            let plain = c == ' ' || c.is_ascii_graphic();
-            let escaped = (!plain).then(|| c.escape_unicode());
-            plain.then_some(c).into_iter().chain(escaped.into_iter().flatten())
-        })
-        .collect();
-    if word.chars().count() > LIMIT { format!("{printable}…") } else { printable }
+/// Words as a message can hold them.
+pub(super) fn short(words: &str) -> String {
+    text::bounded(&text::one_line(words), 120)
 }
 
 impl fmt::Display for Shape {

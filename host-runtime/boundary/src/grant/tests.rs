@@ -365,14 +365,26 @@ fn only_named_variables_pass_and_some_never_do() {
         decide("look env=A a", Mode::Run, &[given(&[("A", ""), ("B", "")])]).contains("the variable `B` is not in it")
     );
     for (pairs, why) in [
-        (&[("PATH", "/x")][..], "`PATH` is never given to a command: it decides which code runs"),
-        (&[("IFS", "x")], "`IFS` is never given to a command: it decides which code runs"),
-        (&[("ENV", "x")], "`ENV` is never given to a command: it decides which code runs"),
-        (&[("BASH_ENV", "x")], "`BASH_ENV` is never given to a command: it decides which code runs"),
-        (&[("BASH_FUNC_x%%", "x")], "`BASH_FUNC_x%%` cannot name a variable: letters, digits and `_` are wanted"),
-        (&[("LD_PRELOAD", "x")], "`LD_PRELOAD` is never given to a command: it decides which code runs"),
-        (&[("", "x")], "`` cannot name a variable: letters, digits and `_` are wanted"),
-        (&[("A=B", "x")], "`A=B` cannot name a variable: letters, digits and `_` are wanted"),
+        (&[("PATH", "/x")][..], "the environment variable PATH is never set for a command: it changes which code runs"),
+        (&[("IFS", "x")], "the environment variable IFS is never set for a command: it changes which code runs"),
+        (&[("ENV", "x")], "the environment variable ENV is never set for a command: it changes which code runs"),
+        (
+            &[("BASH_ENV", "x")],
+            "the environment variable BASH_ENV is never set for a command: it changes which code runs",
+        ),
+        (
+            &[("BASH_FUNC_x%%", "x")],
+            "`BASH_FUNC_x%%` is no name for an environment variable: a letter or `_`, then letters, digits and `_`",
+        ),
+        (
+            &[("LD_PRELOAD", "x")],
+            "the environment variable LD_PRELOAD is never set for a command: it changes which code runs",
+        ),
+        (&[("", "x")], "`` is no name for an environment variable: a letter or `_`, then letters, digits and `_`"),
+        (
+            &[("A=B", "x")],
+            "`A=B` is no name for an environment variable: a letter or `_`, then letters, digits and `_`",
+        ),
         (&[("A", "x"), ("A", "y")], "the variable `A` is given twice"),
         (&[("A", "x\ny")], "the value of the variable `A` holds more than printable ASCII"),
     ] {
@@ -442,10 +454,13 @@ fn the_output_that_root_will_run_comes_from_a_command_that_succeeded_and_stood_b
 #[test]
 fn words_that_no_command_may_have_are_refused_whatever_was_given() {
     for (words, why) in [
-        (&[][..], "it has no words"),
-        (&[""], "its first word must be a program: not empty, no dash in front, no `=`"),
-        (&["-x"], "its first word must be a program: not empty, no dash in front, no `=`"),
-        (&["A=b", "sh"], "its first word must be a program: not empty, no dash in front, no `=`"),
+        (&[][..], "a command has at least one word, the program"),
+        (&[""], "the first word of a command is a program; it is empty"),
+        (&["-x"], "the first word of a command is a program; `-x` begins with `-`, so it would be read as an option"),
+        (
+            &["A=b", "sh"],
+            "the first word of a command is a program; `A=b` holds `=`, so it would be read as an assignment",
+        ),
         (&["a", "b\0"], "word 2 holds more than printable ASCII"),
         (&["a", "x", "b\nc"], "word 3 holds more than printable ASCII"),
         (&["\u{430}"], "word 1 holds more than printable ASCII"),

@@ -425,6 +425,3 @@ pub(crate) fn check_assessment(provider: &Provider, assessment: Assessment) -> R
         ..assessment
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -55,13 +55,14 @@ impl Seat<'_> {
         Arc::clone(&self.crew.ear) as _
     }
 
-    /// The host is planned: whether it needs a secret is known.
-    pub(super) fn planned(&self) {
+    /// The plan needs no secret, so nobody has to wait for this host.
+    pub(super) fn needs_no_secret(&self) {
         self.crew.turns().decided(self.host);
         self.crew.news.notify_all();
     }
 
-    /// The plan needs a secret: may it be used?
+    /// The plan needs a secret: may it be used? That it needs one becomes known together with the answer, or a host
+    /// behind it could go first.
     pub(super) fn permission(&self) -> Permission {
         let permission = self.crew.turns().permission(self.host);
         self.crew.news.notify_all();

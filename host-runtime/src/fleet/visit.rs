@@ -66,7 +66,6 @@ impl Visit {
         let transport = dial(route.as_ref(), seat.host(), &self.starts, seat.until())?;
         let mut host = network.on(&member.name, transport, seat.tell());
         let plan = host.plan(&member.goal, allow, seat.until())?;
-        seat.planned();
         if plan.holds() {
             return Ok(Turn::Done(HostResult::Holds(plan.outcome())));
         }
@@ -78,7 +77,9 @@ impl Visit {
             return Ok(Turn::Done(HostResult::WouldChange { steps, outcome: plan.outcome() }));
         }
         let plan = plan.consent()?;
-        if !plan.slots().is_empty() {
+        if plan.slots().is_empty() {
+            seat.needs_no_secret();
+        } else {
             match seat.permission() {
                 Permission::Go => {}
                 Permission::Park => return Ok(Turn::Park),

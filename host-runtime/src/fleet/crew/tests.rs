@@ -103,8 +103,8 @@ fn no_more_hosts_are_in_flight_than_jobs_allow_and_none_is_forgotten() {
 
 /// As a real host's work does: plan, ask, change. The secret is dead.
 fn dead_key(seat: &Seat<'_>, needs: bool, tries: &AtomicUsize) -> Turn {
-    seat.planned();
     if !needs {
+        seat.needs_no_secret();
         return holds();
     }
     match seat.permission() {
@@ -163,6 +163,25 @@ fn a_key_that_works_is_tried_alone_and_then_used_by_all_at_once() {
     });
     assert!(run.results.iter().all(|result| matches!(result, HostResult::Changed { .. })), "{:?}", run.results);
     assert_eq!(peak.load(Ordering::SeqCst), 8);
+}
+
+#[test]
+fn the_first_in_host_order_tries_even_when_it_is_the_last_to_be_planned() {
+    for _ in 0..200 {
+        let cancel = Cancel::new().expect("an eventfd");
+        let (tries, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&tries);
+        let run = go(4, &limits(4), &cancel, move |seat| {
+            if seat.host() == 0 {
+                wait_for(|| asked.load(Ordering::SeqCst) == 3);
+            }
+            let turn = dead_key(seat, true, &counted);
+            asked.fetch_add(1, Ordering::SeqCst);
+            turn
+        });
+        assert_eq!(kind(&run.results[0]), Some((Kind::SecretInvalid, Changed::Nothing)));
+        assert_eq!(tries.load(Ordering::SeqCst), 1);
+    }
 }
 
 #[test]

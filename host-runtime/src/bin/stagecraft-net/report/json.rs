@@ -1,6 +1,7 @@
 //! JSON lines on standard output: each event as [`stagecraft_net::event`] defines it.
 //!
-//! Events are written as they come, but for `done`, which waits for the hosts before it: two runs that end alike read
+//! What is said only to the curious (`ran`, `log`) follows `-v`, as on the screen. Events are written as they come, but
+//! for `done`, which waits for the hosts before it: two runs that end alike read
 //! alike, whichever host was faster (D1).
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use super::Reader;
 
 pub(super) struct Json<W> {
     out: W,
+    verbose: u8,
     /// The hosts of the run, in order, and how many of them are written.
     hosts: Vec<String>,
     written: usize,
@@ -20,8 +22,8 @@ pub(super) struct Json<W> {
 }
 
 impl<W: Write> Json<W> {
-    pub(super) fn new(out: W) -> Self {
-        Self { out, hosts: Vec::new(), written: 0, held: BTreeMap::new() }
+    pub(super) fn new(out: W, verbose: u8) -> Self {
+        Self { out, verbose, hosts: Vec::new(), written: 0, held: BTreeMap::new() }
     }
 
     fn write(&mut self, event: &Event) {
@@ -34,6 +36,9 @@ impl<W: Write> Json<W> {
 
 impl<W: Write + Send> Reader for Json<W> {
     fn read(&mut self, event: Event) {
+        if self.verbose < super::verbosity(&event) {
+            return;
+        }
         match &event {
             Event::Begin { hosts, .. } => self.hosts.clone_from(hosts),
             Event::Done { host, .. } => {
@@ -66,7 +71,7 @@ mod tests {
     #[test]
     fn every_line_is_one_object_the_schema_comes_first_and_hosts_are_done_in_their_order() {
         let mut written = Vec::new();
-        let mut json = Json::new(&mut written);
+        let mut json = Json::new(&mut written, 0);
         let hosts: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
         let command = "plan".to_owned();
         json.read(Event::Begin { schema: SCHEMA, command, environment: None, provider: None, hosts });

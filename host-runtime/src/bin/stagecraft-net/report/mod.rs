@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use stagecraft_net::contract::Level;
 use stagecraft_net::event::{Event, Tell};
 use stagecraft_net::inventory::Inventory;
 
@@ -52,7 +53,7 @@ impl Report {
     /// For programs, or for people on this terminal.
     pub(crate) fn open(json: bool, look: Look, context: Context) -> std::io::Result<Self> {
         Self::new(if json {
-            Box::new(json::Json::new(std::io::stdout()))
+            Box::new(json::Json::new(std::io::stdout(), look.verbose))
         } else {
             Box::new(Screen::new(std::io::stdout(), std::io::stderr(), look, context))
         })
@@ -65,6 +66,16 @@ impl Report {
             // A panic there has been printed; there is nobody left to tell.
             let _ = reader.join();
         }
+    }
+}
+
+/// How often `-v` must have been said for an event to be shown: steps, warnings and results always, what changes a host
+/// and what the provider remarks once, what looks twice.
+fn verbosity(event: &Event) -> u8 {
+    match event {
+        Event::Ran { step: None, .. } | Event::Log { level: Level::Debug, .. } => 2,
+        Event::Ran { .. } | Event::Log { level: Level::Info, .. } => 1,
+        _ => 0,
     }
 }
 

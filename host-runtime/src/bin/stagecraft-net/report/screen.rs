@@ -9,7 +9,7 @@ use std::io::{IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
 use std::time::Instant;
 
-use stagecraft_net::contract::{Diagnostic, Level, Severity, Step};
+use stagecraft_net::contract::{Diagnostic, Severity, Step};
 use stagecraft_net::event::{Counts, Event, Fault, HostResult};
 use stagecraft_net::failure::{Changed, Failed, Kind};
 use stagecraft_net::inventory::Finding;
@@ -394,6 +394,9 @@ impl<O: Write, E: Write> Screen<O, E> {
 
 impl<O: Write + Send, E: Write + Send> Reader for Screen<O, E> {
     fn read(&mut self, event: Event) {
+        if self.look.verbose < super::verbosity(&event) {
+            return;
+        }
         match event {
             Event::Begin { command, hosts, .. } => {
                 self.command = command;
@@ -406,23 +409,11 @@ impl<O: Write + Send, E: Write + Send> Reader for Screen<O, E> {
             }
             Event::Notice { file, finding } => self.finding(&file, &finding),
             Event::Step { host, title, .. } => self.step(host, title),
-            // What changes at -v, what looks at -vv.
-            Event::Ran { host, step, argv, as_root, ending, status }
-                if self.look.verbose > u8::from(step.is_none()) =>
-            {
+            Event::Ran { host, step: _, argv, as_root, ending, status } => {
                 let ending = status.map_or_else(|| ending.to_owned(), |status| status.to_string());
                 self.say(&format!("{host}: {} {} -> {ending}", if as_root { '#' } else { '$' }, argv.join(" ")));
             }
-            Event::Log { host, level, message } => {
-                let needed = match level {
-                    Level::Warn | Level::Error => 0,
-                    Level::Info => 1,
-                    Level::Debug => 2,
-                };
-                if self.look.verbose >= needed {
-                    self.say(&format!("{host}: {message}"));
-                }
-            }
+            Event::Log { host, message, .. } => self.say(&format!("{host}: {message}")),
             Event::Done { host, result, .. } => self.done(host, result),
             Event::Interrupted => self.say("interrupted: hosts in flight are ending; once more ends at once"),
             Event::Name { fqdn, .. } => self.answer(&fqdn),

@@ -1,5 +1,5 @@
 use super::*;
-use stagecraft_net::contract::{Fact, Node, Outcome};
+use stagecraft_net::contract::{Fact, Level, Node, Outcome};
 use stagecraft_net::event::SCHEMA;
 use stagecraft_net::inventory::{self, Place};
 use std::sync::Arc;

@@ -41,11 +41,14 @@ pub(crate) fn component(root: &Path, package: &str, features: &[&str], target_di
             cargo.env_remove(name);
         }
     }
-    // Separated by 0x1f, so that a path may hold spaces.
-    let remapped = [(root.to_path_buf(), "/src"), (cargo_home(), "/cargo"), (target_dir.to_path_buf(), "/target")]
+    // Of two that fit the last one counts. Separated by 0x1f, so that a path may hold spaces.
+    let remapped: Vec<_> = [(root.to_path_buf(), "/src"), (cargo_home(), "/cargo")]
+        .into_iter()
+        .chain(registries().into_iter().map(|dir| (dir, "/deps")))
+        .chain([(target_dir.to_path_buf(), "/target")])
         .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
-        .join("\x1f");
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", remapped);
+        .collect();
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", remapped.join("\x1f"));
     match cargo.output() {
         Ok(output) if output.status.success() => {}
         Ok(output) => {
@@ -99,4 +102,10 @@ fn need_target() {
 fn cargo_home() -> PathBuf {
     let home = || std::env::home_dir().unwrap_or_default().join(".cargo");
     std::env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
+}
+
+/// Where the sources of each registry stand. Their names tell which registry or mirror a machine uses.
+fn registries() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(cargo_home().join("registry/src"));
+    entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
 }

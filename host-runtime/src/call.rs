@@ -425,3 +425,6 @@ pub(crate) fn check_assessment(provider: &Provider, assessment: Assessment) -> R
         ..assessment
     })
 }
+
+#[cfg(test)]
+mod tests;

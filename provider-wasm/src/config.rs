@@ -53,7 +53,7 @@ impl Config {
                 "wrong-type",
                 "",
                 format!("it is {}, not a map of keys", type_name(&value)),
-                Some("Put the keys of this provider under `network.providers.tailscale`.".to_owned()),
+                Some("wanted: the keys of this provider, under `network.providers.tailscale`".to_owned()),
             )]);
         };
         Reader { findings: Vec::new() }.read(&map)
@@ -212,14 +212,14 @@ impl Reader {
 
     fn wrong_type(&mut self, pointer: &str, value: &Value, wanted: &str) {
         let name = named(pointer);
-        self.add("wrong-type", pointer, format!("{name} is {}", type_name(value)), format!("Wanted: {wanted}."));
+        self.add("wrong-type", pointer, format!("{name} is {}", type_name(value)), format!("wanted: {wanted}"));
     }
 
     fn unknown_keys(&mut self, at: &str, map: &Map<String, Value>, known: &[&str]) {
         for key in map.keys().filter(|key| !known.contains(&key.as_str())) {
             let detail = match nearest(key, known) {
-                Some(near) => format!("Did you mean `{near}`? Known here: {}.", known.join(", ")),
-                None => format!("Known here: {}.", known.join(", ")),
+                Some(near) => format!("wanted: {}\ndo: write `{near}`, if that is what is meant", known.join(", ")),
+                None => format!("wanted: {}", known.join(", ")),
             };
             // A key that somebody wrote in the place of a name is not repeated, in the pointer neither.
             let pointer = if looks_like_key(key) { at.to_owned() } else { format!("{at}/{}", escaped(key)) };
@@ -238,7 +238,7 @@ impl Reader {
         match map.get(key) {
             Some(value) => check(self, value),
             None => {
-                self.add("missing-key", "", format!("`{key}` is missing"), format!("Wanted: {wanted}."));
+                self.add("missing-key", "", format!("`{key}` is missing"), format!("wanted: {wanted}"));
                 None
             }
         }
@@ -252,7 +252,7 @@ impl Reader {
                     "key-in-config",
                     AT,
                     "`auth_key_env` holds what looks like an auth key, not the name of an environment variable".to_owned(),
-                    "Take the key out of the file and revoke it if anybody else could read it. Put a key into an environment variable, and that variable's name here, such as TAILSCALE_AUTH_KEY.".to_owned(),
+                    "wanted: the name of a variable, such as TAILSCALE_AUTH_KEY\ndo: take the key out of the file, revoke it if anybody else could read it, put a key into that variable and its name here".to_owned(),
                 );
                 None
             }
@@ -262,7 +262,7 @@ impl Reader {
                     "bad-value",
                     AT,
                     format!("`auth_key_env` is {}, which is no name of an environment variable", shown(value)),
-                    "Wanted: letters, digits and underscores, no digit first, such as TAILSCALE_AUTH_KEY.".to_owned(),
+                    "wanted: letters, digits and underscores, no digit first, such as TAILSCALE_AUTH_KEY".to_owned(),
                 );
                 None
             }
@@ -295,7 +295,7 @@ impl Reader {
             "bad-value",
             AT,
             format!("`tailnet_domain` is {}, which {why}", shown(value)),
-            "Wanted: the tailnet's DNS name as the admin console's DNS page shows it, such as example.ts.net."
+            "wanted: the tailnet's DNS name as the admin console's DNS page shows it, such as example.ts.net"
                 .to_owned(),
         );
         None
@@ -311,7 +311,7 @@ impl Reader {
                     "bad-value",
                     &at,
                     format!("{} holds {}, which is no tag", named(pointer), shown(tag)),
-                    "Wanted: `tag:`, a lower-case letter, then lower-case letters, digits and dashes, such as tag:web."
+                    "wanted: `tag:`, a lower-case letter, then lower-case letters, digits and dashes, such as tag:web"
                         .to_owned(),
                 ),
                 other => self.wrong_type(&at, other, "a tag, such as tag:web"),
@@ -335,7 +335,7 @@ impl Reader {
             Some(Value::String(text)) if text == "skip" => Method::Skip,
             Some(other) => {
                 let reason = format!("`install.method` is {}", shown(other));
-                self.add("bad-value", "/install/method", reason, "Wanted: auto or skip.".to_owned());
+                self.add("bad-value", "/install/method", reason, "wanted: auto or skip".to_owned());
                 Method::Auto
             }
         };
@@ -347,7 +347,7 @@ impl Reader {
                     "bad-value",
                     "/install/min_version",
                     format!("`install.min_version` is {}, which is no release", shown(other)),
-                    "Wanted: three numbers in quotes, such as \"1.90.0\".".to_owned(),
+                    "wanted: three numbers in quotes, such as \"1.90.0\".".to_owned(),
                 );
                 None
             }
@@ -364,7 +364,7 @@ impl Reader {
                     "bad-value",
                     AT,
                     format!("`login_server` is {}, which is not the URL of a control server", shown(value)),
-                    "Wanted: http:// or https://, a host, a port if need be, and no user, query or fragment, such as https://headscale.example.com.".to_owned(),
+                    "wanted: http:// or https://, a host, a port if need be, and no user, query or fragment, such as https://headscale.example.com".to_owned(),
                 );
                 None
             }
@@ -406,3 +406,6 @@ fn edits(one: &str, other: &str) -> usize {
     }
     row[other.len()]
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,9 +27,10 @@ fn fail(kind: &'static str, code: &'static str, summary: impl Into<String>, deta
     }
 }
 
-/// What was found, what was wanted, what to do next.
+/// What was found, what was wanted, what to do next: a line each, by the labels that the host's own failures have.
 fn told(found: impl AsRef<str>, wanted: impl AsRef<str>, next: impl AsRef<str>) -> String {
-    format!("Found: {}\nWanted: {}\nNext: {}", found.as_ref(), wanted.as_ref(), next.as_ref())
+    let bare = |text: &str| text.trim_end_matches('.').to_owned();
+    format!("found: {}\nwanted: {}\ndo: {}", bare(found.as_ref()), bare(wanted.as_ref()), bare(next.as_ref()))
 }
 
 impl Failure {
@@ -88,7 +89,7 @@ pub fn host_tag(tag: &str) -> Failure {
         "config-invalid",
         "host-tag",
         format!("invalid config: the host has {:?}, which is no tag", text::shown(tag)),
-        "Wanted: `tag:`, a lower-case letter, then lower-case letters, digits and dashes, such as tag:web.\nNext: mend the tags of this host in stagecraft.yml.".to_owned(),
+        "wanted: `tag:`, a lower-case letter, then lower-case letters, digits and dashes, such as tag:web\ndo: mend the tags of this host in stagecraft.yml".to_owned(),
     )
 }
 

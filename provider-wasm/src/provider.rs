@@ -150,3 +150,35 @@ fn wanted<'a>(request: &Request, config: &'a Config, look: &dyn Observer) -> Res
         None => Ok(wanted),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_descriptor_is_read_and_names_a_slot_that_the_config_has() {
+        let own = describe();
+        assert_eq!((own.id.as_str(), own.display_name.as_str()), ("tailscale", "Tailscale"));
+        assert_eq!(own.version, env!("CARGO_PKG_VERSION"));
+        let schema: serde_json::Value = serde_json::from_str(CONFIG_SCHEMA).unwrap();
+        for slot in &own.secrets {
+            let property = slot.env_config_path.replacen('/', "/properties/", 1);
+            assert!(schema.pointer(&property).is_some(), "{property}");
+            assert!(slot.kinds.len() <= 8);
+        }
+        assert_eq!(own.secrets.iter().map(|slot| slot.slot.as_str()).collect::<Vec<_>>(), [crate::act::AUTH_KEY]);
+        for command in &own.commands {
+            assert!(!command.reason.is_empty() && command.reason.ends_with(['.', '?']), "{command:?}");
+        }
+    }
+
+    #[test]
+    fn validating_and_naming_need_nothing_but_the_config() {
+        assert_eq!(validate(r#"{"auth_key_env":"K","tailnet_domain":"example.ts.net"}"#), []);
+        assert_eq!(validate("{}").len(), 2);
+        let config = r#"{"auth_key_env":"K","tailnet_domain":"example.ts.net"}"#;
+        assert_eq!(node_fqdn(config, "app-1").unwrap(), "app-1.example.ts.net");
+        assert_eq!(node_fqdn(config, "App 1").unwrap_err().kind, "config-invalid");
+        assert_eq!(node_fqdn("{}", "app-1").unwrap_err().diagnostics.len(), 2);
+    }
+}

@@ -293,6 +293,27 @@ fn taking_more_and_more_handles_ends() {
 }
 
 #[test]
+fn what_a_good_call_writes_is_in_the_log_for_its_author() {
+    let mut hands = Recording::default();
+    misfit().plan(&request("words"), &mut hands, &minute()).expect("an answer").expect("an assessment");
+    let words: Vec<_> =
+        hands.logged.iter().map(|(_, line)| line.as_str()).filter(|line| line.contains("words")).collect();
+    assert_eq!(words, ["words on stdout", "words on stderr"]);
+}
+
+#[test]
+fn a_thread_needs_no_more_stack_than_it_is_told() {
+    let loaded = misfit();
+    let stack = Limits::default().stack + stagecraft_net::engine::HOST_STACK;
+    let small = std::thread::Builder::new().stack_size(stack).spawn(move || {
+        broken(loaded, "stack");
+        broken(loaded, "panic");
+        loaded.plan(&request("look"), &mut Recording::default(), &minute()).expect("an answer").expect("an assessment");
+    });
+    small.expect("a thread").join().expect("no panic");
+}
+
+#[test]
 fn a_guest_finds_an_empty_world() {
     for config in ["stdin", "world"] {
         misfit()
@@ -429,6 +450,20 @@ fn a_guest_for_another_version_of_the_contract_is_told_which_side_to_update() {
 }
 
 #[test]
+fn the_same_names_with_other_types_do_not_link() {
+    // The name of a field stands in the types of the component; the guest's own code has no use for it.
+    let (from, to) = (b"config-path", b"config-pith");
+    let mut component = PLAIN.to_vec();
+    let places: Vec<_> = (0..component.len()).filter(|at| component[*at..].starts_with(from)).collect();
+    assert!(!places.is_empty(), "the field has a name");
+    for at in places {
+        component[at..at + to.len()].copy_from_slice(to);
+    }
+    let error = load_error(&artifact(&component));
+    assert!(matches!(&error, LoadError::Link { reason, .. } if reason.contains("config-pith")), "{error}");
+}
+
+#[test]
 fn a_component_that_is_no_provider_says_so() {
     // A component with nothing in it but the descriptor.
     let error = load_error(&artifact(b"\0asm\x0d\0\x01\0"));
@@ -445,14 +480,19 @@ fn a_descriptor_that_the_guest_does_not_own_up_to_is_refused() {
     assert_eq!(fields, &["display-name", "secrets"]);
 }
 
+/// The guest with one more module in it, whose only function adds two numbers that are not there.
+fn spoiled() -> Artifact {
+    let module = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a\x05\x01\x03\0\x6a\x0b";
+    let mut component = PLAIN.to_vec();
+    component.extend([1, u8::try_from(module.len()).expect("small")]);
+    component.extend(module);
+    artifact(&component)
+}
+
 #[test]
 fn a_component_that_does_not_compile_says_so() {
-    // In the middle stands the code.
-    let mut component = PLAIN.to_vec();
-    let middle = component.len() / 3;
-    component[middle..middle + 64].fill(0xff);
-    let error = load_error(&artifact(&component));
-    assert!(matches!(error, LoadError::Compile { .. }), "{error:?}");
+    let error = load_error(&spoiled());
+    assert!(matches!(&error, LoadError::Compile { reason, .. } if reason.contains("type mismatch")), "{error:?}");
 }
 
 #[test]
@@ -461,6 +501,11 @@ fn a_guest_that_cannot_even_start_is_told_at_load() {
     let error = engine.load(&artifact(PLAIN), Compile::InProcess).expect_err("too little memory to start");
     let LoadError::Describe(error) = error else { panic!("{error:?}") };
     assert!(over("memory", &error.fault) && error.phase == Phase::Describe, "{error:?}");
+
+    let engine = Engine::new(options(limits(|limits| limits.instances = 1))).expect("an engine");
+    let error = engine.load(&artifact(PLAIN), Compile::InProcess).expect_err("too few instances to start");
+    let LoadError::Describe(error) = error else { panic!("{error:?}") };
+    assert!(over("instances", &error.fault), "{error:?}");
 }
 
 #[test]
@@ -531,34 +576,33 @@ fn digests_name_the_bytes() {
     assert_eq!(artifact.digest(), Digest::of(artifact.bytes()));
 }
 
-/// Loads the plain guest with a compiler's process of its own.
-fn load_in_child(limits: Limits, program: &Path, component: &[u8]) -> Result<Loaded, LoadError> {
+/// Loads a guest with a compiler's process of its own.
+fn load_in_child(limits: Limits, program: &Path, artifact: &Artifact) -> Result<Loaded, LoadError> {
     let mut options = options(limits);
     options.cache = None;
     let engine = Engine::new(options).expect("an engine");
-    engine.load(&artifact(component), Compile::Child(program.to_owned()))
+    engine.load(artifact, Compile::Child(program.to_owned()))
 }
 
 #[test]
 fn untrusted_bytes_are_compiled_by_a_child_to_the_same_provider() {
     let program = lab::product::binary();
-    let loaded = load_in_child(Limits::default(), program, PLAIN).expect("a provider");
+    let loaded = load_in_child(Limits::default(), program, &artifact(PLAIN)).expect("a provider");
     assert_eq!(loaded.origin(), Origin::Compiled);
     broken(&loaded, "panic");
     // Code for other settings would not be taken.
-    load_in_child(limits(|limits| limits.memory = 32 << 20), program, PLAIN).expect("a provider");
+    let smaller = limits(|limits| limits.memory = 32 << 20);
+    load_in_child(smaller, program, &artifact(PLAIN)).expect("a provider");
 
-    let mut component = PLAIN.to_vec();
-    let middle = component.len() / 3;
-    component[middle..middle + 64].fill(0xff);
-    let error = load_in_child(Limits::default(), program, &component).expect_err("spoiled code").to_string();
-    assert!(error.contains("does not compile") && !error.contains("ended early"), "{error}");
+    let error = load_in_child(Limits::default(), program, &spoiled()).expect_err("spoiled code").to_string();
+    assert!(error.contains("does not compile") && error.contains("type mismatch"), "{error}");
 }
 
 #[test]
 fn a_compiler_that_takes_too_much_or_says_nothing_is_one_error() {
     let program = lab::product::binary();
-    let said = |limits, program: &Path| load_in_child(limits, program, PLAIN).expect_err("no provider").to_string();
+    let said =
+        |limits, program: &Path| load_in_child(limits, program, &artifact(PLAIN)).expect_err("no provider").to_string();
     let memory = said(limits(|limits| limits.compile_memory = 16 << 20), program);
     assert!(memory.contains("the limit `compile_memory`, 16777216 bytes"), "{memory}");
     let code = said(limits(|limits| limits.compiled = 10_000), program);

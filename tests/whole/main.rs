@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this is test code; clippy sees that only inside of a test function")]
 
 mod cli;
+mod demo;
 mod guests;
 mod laws;
 mod rig;

@@ -13,9 +13,12 @@ pub(crate) fn demo(args: &[&str]) -> Done {
         return Err(Stop(format!("demo takes --keep or --end, and not `{}`", args.join(" "))));
     }
     bring(&[BUILD, HOSTS])?;
-    say("building; the first time takes some minutes");
-    run(cargo().args(["build", "--package", "stagecraft-net", "--package", "lab", "--bins"]))?;
-    run(command(&target_dir().join("debug/demo").to_string_lossy()).args(args).env("LAB_BUILT", "1"))
+    let demo = target_dir().join("debug/demo");
+    if !demo.is_file() {
+        say("building, which takes some minutes the first time");
+    }
+    run(cargo().args(["build", "--quiet", "--package", "stagecraft-net", "--package", "lab", "--bins"]))?;
+    run(command(&demo.to_string_lossy()).args(args).env("LAB_BUILT", "1"))
 }
 
 /// Every test there is. The last lines are the test runner's own summary.

@@ -293,6 +293,9 @@ pub(super) fn fault(error: &wasmtime::Error, state: &State, limits: &Limits) -> 
         if said.contains("fuel allocated for hostcalls has been exhausted") {
             return limit("copied", limits.copied, "handed over more bytes at once than may be copied");
         }
+        if said.contains("count too high at") {
+            return limit("instances", limits.instances, "is made of more instances than it may be");
+        }
         if said.contains("handle limit exceeded") {
             return limit("handles", limits.handles, "took more and more handles");
         }

@@ -179,6 +179,16 @@ mod tests {
     }
 
     #[test]
+    fn tables_have_a_limit_of_their_own_and_instances_are_counted_by_the_engine() {
+        let mut totals = Totals::new(&Limits { table_elements: 10, instances: 3, ..Limits::default() });
+        assert!(totals.table_growing(0, 8, None).unwrap());
+        assert!(!totals.table_growing(8, 11, None).unwrap());
+        assert!(totals.memory_growing(0, 1 << 20, None).unwrap());
+        assert_eq!(totals.refused().map(|refused| refused.name), Some("table_elements"));
+        assert_eq!([totals.instances(), totals.tables(), totals.memories()], [3; 3]);
+    }
+
+    #[test]
     fn the_table_of_limits_gives_the_defaults_and_a_reason_for_each() {
         let memory = TABLE.iter().find(|(name, ..)| *name == "memory").expect("a line for memory");
         assert_eq!(memory.1, Limits::default().memory as u64);

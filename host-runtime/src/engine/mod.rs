@@ -149,7 +149,12 @@ impl Engine {
             .and_then(NetworkProviderPre::new)
             .map_err(|error| LoadError::Link { which: which.clone(), reason: error::chain(&error) })?;
         let mut loaded = Loaded { engine: self.clone(), pre, which, descriptor: artifact.descriptor().clone(), origin };
-        let said = loaded.describe(&Until::after(DESCRIBE, &cancel))?;
+        let said = match loaded.describe(&Until::after(DESCRIBE, &cancel)) {
+            Ok(said) => said,
+            // The types of what a provider exports are compared when it is first instantiated.
+            Err(CallError { which, fault: Fault::Other(reason), .. }) => return Err(LoadError::Link { which, reason }),
+            Err(error) => return Err(error.into()),
+        };
         let fields = differences(&said, &loaded.descriptor);
         if fields.is_empty() {
             loaded.descriptor = said;
@@ -239,6 +244,12 @@ impl Loaded {
     #[must_use]
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
+    }
+
+    /// Its id, version and digest.
+    #[must_use]
+    pub fn which(&self) -> &Which {
+        &self.which
     }
 
     /// Where its native code came from.
@@ -372,14 +383,18 @@ impl Loaded {
             let provider = self.pre.instantiate(&mut store)?;
             call(&provider, &mut store)
         });
+        let wrote = error::wrote(store.data().written.take());
         let (fault, running) = match said {
             Ok(said) => match check(&Bounds(limits), &said) {
-                Ok(()) => return Ok(said),
+                Ok(()) => {
+                    // Nobody reads a guest's streams; for its author they are in the log.
+                    boundary::text::last_lines(&wrote, 20).lines().for_each(|line| hands.log(Level::Debug, line));
+                    return Ok(said);
+                }
                 Err(fault) => (fault, Vec::new()),
             },
             Err(error) => (error::fault(&error, store.data(), limits), error::running(&error)),
         };
-        let wrote = error::wrote(store.data().written.take());
         Err(CallError { which: self.which.clone(), phase, fault, wrote, running })
     }
 }

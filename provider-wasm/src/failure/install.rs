@@ -171,14 +171,12 @@ pub fn script(run: &Output) -> Failure {
 }
 
 fn failed(code: &'static str, error: &str, found: &str, wanted: &str, next: &str, run: &Output) -> Failure {
-    let mut detail = told(found, wanted, next);
-    let tail = text::tail(run, 5);
-    if !tail.is_empty() {
-        detail.push_str("\nIts last lines:");
-        for line in tail {
-            detail.push_str("\n  ");
-            detail.push_str(&line);
-        }
+    let mut found = found.trim_end_matches('.').to_owned();
+    // Its last lines are what was found, too.
+    for line in text::tail(run, 5) {
+        found.push_str("\n  ");
+        found.push_str(&line);
     }
+    let detail = told(found, wanted, next);
     fail("install-failed", code, format!("installation failed: {error}"), detail)
 }

@@ -161,7 +161,7 @@ fn i1_only_systems_that_the_install_script_knows_are_supported() {
             assert_eq!(blocked.kind, "unsupported-os");
             let first = &blocked.diagnostics[0];
             assert_eq!(first.summary, "unsupported operating system (v1 supports Linux Debian/Ubuntu only)");
-            assert!(first.detail.as_ref().unwrap().starts_with(&format!("Found: {found}.\n")), "{first:?}");
+            assert!(first.detail.as_ref().unwrap().starts_with(&format!("found: {found}\n")), "{first:?}");
         }
         assert_eq!(host.changes(), Vec::<String>::new());
     }

@@ -177,6 +177,10 @@ fn misbehave(config: &str) {
             println!("said on stdout");
             panic!("then it panicked");
         }
+        "words" => {
+            println!("words on stdout");
+            eprintln!("words on stderr");
+        }
         "stdin" => {
             let mut input = String::new();
             let read = std::io::stdin().read_to_string(&mut input).expect("standard input is at its end");

@@ -1,13 +1,16 @@
 //! Holds a command against the descriptor, by the grammar of grants, so that a command that nobody could grant fails here.
 
+use std::sync::LazyLock;
+
 use tailscale_provider::port::{Chunk, Command};
-use tailscale_provider::provider::{CommandRequest, StdinRule, describe};
+use tailscale_provider::provider::{CommandRequest, Descriptor, StdinRule, describe};
 
 /// Panics unless the descriptor asks for this command.
 pub(crate) fn check(command: &Command, batch: &[Command], looks: bool, config: &str) {
     let config: serde_json::Value = serde_json::from_str(config).unwrap_or_default();
     let server = config.get("login_server").and_then(serde_json::Value::as_str);
-    let asked = describe().commands.into_iter().any(|request| fits(&request, command, batch, looks, server));
+    static DESCRIPTOR: LazyLock<Descriptor> = LazyLock::new(describe);
+    let asked = DESCRIPTOR.commands.iter().any(|request| fits(request, command, batch, looks, server));
     assert!(asked, "the descriptor does not ask for {command:?}");
 }
 

@@ -4,6 +4,7 @@
 pub(crate) mod grant;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
 use tailscale_model::{Call, Machine, Reply, World};
 use tailscale_provider::act::Hands;
@@ -43,8 +44,12 @@ pub(crate) struct Host {
     pub(crate) deadline: Cell<Option<u64>>,
     pub(crate) batches: RefCell<Vec<Batch>>,
     pub(crate) logged: RefCell<Vec<String>>,
-    /// Every output that reached the provider, as it reached it.
+    /// Every output, before anything was scrubbed.
     pub(crate) outputs: RefCell<String>,
+    /// What a command line answers in the place of running.
+    pub(crate) canned: RefCell<BTreeMap<String, Output>>,
+    /// What `tailscale version` answers to the first look.
+    pub(crate) absent_at_first: RefCell<Option<Output>>,
     /// The changing batch of this number is cut: nothing of it is seen, though it is done.
     pub(crate) cut: Cell<Option<usize>>,
     /// What every batch answers in the place of running.
@@ -67,6 +72,8 @@ impl Host {
             batches: RefCell::default(),
             logged: RefCell::default(),
             outputs: RefCell::default(),
+            canned: RefCell::default(),
+            absent_at_first: RefCell::default(),
             cut: Cell::new(None),
             refuses: RefCell::new(None),
         }
@@ -156,6 +163,14 @@ impl Host {
                 }
             }
         }
+        if command.argv == ["tailscale", "version"]
+            && let Some(absent) = self.absent_at_first.take()
+        {
+            return (absent, 0);
+        }
+        if let Some(canned) = self.canned.borrow().get(&command.argv.join(" ")) {
+            return (canned.clone(), 0);
+        }
         let mut machine = self.machine.borrow_mut();
         let reply = match machine.sudo() {
             Err(refused) if command.as_root => refused,
@@ -172,6 +187,7 @@ impl Host {
         };
         let limit = u64::from(command.timeout_ms);
         let ending = if reply.takes_ms > limit { Ending::TimedOut } else { Ending::Exited(reply.status) };
+        self.outputs.borrow_mut().push_str(&format!("{}{}", reply.stdout, reply.stderr));
         let scrub = |text: String| match self.key.as_deref() {
             Some(key) if !key.is_empty() => text.replace(key, "[secret]"),
             _ => text,
@@ -181,7 +197,6 @@ impl Host {
         } else {
             Output { ending, stdout: scrub(reply.stdout), stderr: scrub(reply.stderr) }
         };
-        self.outputs.borrow_mut().push_str(&format!("{}{}", output.stdout, output.stderr));
         (output, reply.takes_ms.min(limit))
     }
 

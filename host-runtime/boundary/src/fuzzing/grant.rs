@@ -16,7 +16,7 @@ pub(super) fn target(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (text, batch) = text.split_once("\n%\n").unwrap_or((&text, ""));
     let commands: Vec<Command> = batch.split('\n').map(command).collect();
-    let config = |pointer: &str| (pointer.len() % 2 == 0).then(|| pointer.trim_start_matches('/').to_owned());
+    let config = |pointer: &str| pointer.len().is_multiple_of(2).then(|| pointer.trim_start_matches('/').to_owned());
 
     let words: Vec<String> = text.split('\n').map(str::to_owned).collect();
     if let Ok(shape) = Shape::parse(&words) {
@@ -40,8 +40,7 @@ pub(super) fn target(data: &[u8]) {
             }
         }
         // Whoever asks for all of it gets to see the operator's side.
-        let open: Vec<Grant> =
-            commands.iter().filter_map(|command| everything(command)).chain(asked.iter().cloned()).collect();
+        let open: Vec<Grant> = commands.iter().filter_map(everything).chain(asked.iter().cloned()).collect();
         let Err(denial) = Rights::new(open.clone(), given.clone()).decide(mode, &commands, &config) else { continue };
         let _ = denial.to_string();
         let Some(line) = denial.grant else { continue };

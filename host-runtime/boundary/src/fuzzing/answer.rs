@@ -3,6 +3,7 @@
 //! Standard output and standard error are parted by a line `~~~`, and a `~` stands for the nonce, which a fuzzer would
 //! never guess: `~ 0 0 1.00 2.00` on a line of its own is a frame.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::answer::{Answer, Limits, Ran, Reader};
@@ -11,7 +12,9 @@ use crate::script::{Expect, Nonce, Options, render};
 use crate::scrub::Scrubber;
 
 const LIMITS: Limits = Limits { head: 40, tail: 24, total: 24 * 1024 };
-const SECRET: &[u8] = b"tskey-secret";
+/// Built once: building it takes longer than reading an answer.
+static SCRUBBER: LazyLock<Scrubber> =
+    LazyLock::new(|| Scrubber::new([("auth", &b"tskey-secret"[..])]).expect("a secret"));
 const ELAPSED: Duration = Duration::from_secs(60);
 
 pub(super) fn run(data: &[u8]) {
@@ -55,8 +58,7 @@ fn check(ran: &Ran, expect: &Expect) {
 }
 
 fn answer(expect: &Expect, out: &[&[u8]], err: &[&[u8]]) -> Answer {
-    let scrubber = Scrubber::new([("auth", SECRET)]).expect("a secret");
-    let mut reader = Reader::new(expect, &scrubber, LIMITS);
+    let mut reader = Reader::new(expect, &SCRUBBER, LIMITS);
     for piece in out {
         reader.stdout(piece);
     }

@@ -188,6 +188,28 @@ impl Batch<'_> {
         self.expect.commands.iter().any(|command| command.reads.contains(&place))
     }
 
+    /// Whether others may read what this command wrote: its exit was accepted, and its output is all there. Where a
+    /// `sudo` that sets its own limits has undone ours, the size tells.
+    fn judge(&mut self, place: usize) {
+        if self.is_read(place) {
+            let file = self.output_file(place);
+            self.text(&format!("[ \"$(wc -c <\"{file}\")\" -le {FILE_LIMIT} ] || k=0; k{place}=$k\n"));
+        }
+    }
+
+    /// The condition, after others, that all commands went well whose output this one reads.
+    fn can_read(&self, place: usize) -> String {
+        self.expect.commands[place].reads.iter().map(|of| format!(" && [ \"$k{of}\" = 1 ]")).collect()
+    }
+
+    /// Where standard output of a command goes that another one reads, and that of every probe.
+    fn output_file(&self, place: usize) -> String {
+        match self.expect.mode {
+            Mode::Run => format!("$d/{place}"),
+            Mode::Probe => format!("$d/{place}.o"),
+        }
+    }
+
     /// The statuses that are no failure, with a blank between.
     fn accepted(&self, place: usize) -> String {
         let accepted = &self.expect.commands[place].accepted;
@@ -201,30 +223,26 @@ impl Batch<'_> {
             "s() { p \"$1 - - -\"; }",
         ]);
         for place in 0..self.commands.len() {
-            let mut conditions = vec![match self.expect.commands[place].runs {
-                Condition::Ok => "[ $f$g = 00 ]".to_owned(),
-                Condition::Failed => "[ $f = 1 ]".to_owned(),
-                Condition::Always => ":".to_owned(),
-            }];
-            conditions.extend(self.expect.commands[place].reads.iter().map(|of| format!("[ \"$k{of}\" = 1 ]")));
-            self.text(&format!("if {}; then u; a=$t\n", conditions.join(" && ")));
-            let is_read = self.is_read(place);
-            if is_read {
+            let runs = match self.expect.commands[place].runs {
+                Condition::Ok => "[ $f$g = 00 ]",
+                Condition::Failed => "[ $f = 1 ]",
+                Condition::Always => ":",
+            };
+            self.text(&format!("if {runs}{}; then u; a=$t\n", self.can_read(place)));
+            if self.is_read(place) {
+                let file = self.output_file(place);
                 self.text(&format!("( ulimit -f {}; ", FILE_LIMIT / 512));
-            }
-            self.feed(place);
-            self.program(place);
-            if is_read {
-                self.text(&format!(" >\"$d/{place}\" 2>&3 3>&- 9>&- ); r=$?; u\n"));
-                self.text(&format!("head -c {FILE_LIMIT} \"$d/{place}\" 3>&- 9>&-\n"));
+                self.feed(place);
+                self.program(place);
+                self.text(&format!(" >\"{file}\" 2>&3 3>&- 9>&- ); r=$?; u\n"));
+                self.text(&format!("head -c {FILE_LIMIT} \"{file}\" 3>&- 9>&-\n"));
             } else {
+                self.feed(place);
+                self.program(place);
                 self.text(" 2>&3 3>&- 9>&-; r=$?; u\n");
             }
             self.text(&format!("e {place} '{}'\n", self.accepted(place)));
-            if is_read {
-                // Where a `sudo` that sets its own limits has undone ours, the size tells.
-                self.text(&format!("[ \"$(wc -c <\"$d/{place}\")\" -le {FILE_LIMIT} ] || k=0; k{place}=$k\n"));
-            }
+            self.judge(place);
             self.text(&format!("else s {place}; fi\n"));
         }
         // The lock is free before `end` is seen, so that the next batch does not find us busy with ourselves.
@@ -245,14 +263,13 @@ impl Batch<'_> {
         for chain in self.chains() {
             self.text(&format!("( ulimit -f {}\n", FILE_LIMIT / 512));
             for place in chain {
-                let conditions: Vec<String> =
-                    self.expect.commands[place].reads.iter().map(|of| format!("[ \"$k{of}\" = 1 ]")).collect();
-                let conditions = if conditions.is_empty() { ":".to_owned() } else { conditions.join(" && ") };
-                self.text(&format!("if {conditions}; then u; a=$t\n"));
+                self.text(&format!("if :{}; then u; a=$t\n", self.can_read(place)));
                 self.feed(place);
                 self.program(place);
                 self.text(&format!(" >\"$d/{place}.o\" 2>\"$d/{place}.e\" 3>&-; r=$?\n"));
-                self.text(&format!("u; e {place} '{}'; k{place}=$k\nelse s {place}; fi\n", self.accepted(place)));
+                self.text(&format!("u; e {place} '{}'\n", self.accepted(place)));
+                self.judge(place);
+                self.text(&format!("else s {place}; fi\n"));
             }
             self.text(") >/dev/null 3>&- &\n");
         }
@@ -292,8 +309,8 @@ impl Batch<'_> {
                     self.text(&format!(" printf %s \"$S{secret}\";"));
                 }
                 Chunk::StdoutOf(of) => {
-                    let suffix = if self.expect.mode == Mode::Probe { ".o" } else { "" };
-                    self.text(&format!(" cat \"$d/{of}{suffix}\" 3>&- 9>&-;"));
+                    let file = self.output_file(*of as usize);
+                    self.text(&format!(" cat \"{file}\" 3>&- 9>&-;"));
                 }
             }
         }

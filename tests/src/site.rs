@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tailscale_model::{Machine, Sudo, World};
 use tempfile::TempDir;
@@ -238,14 +238,8 @@ impl Site {
 
     /// The words that a person types to get onto that host.
     #[must_use]
-    pub fn ssh_words(&self, host: &Host) -> Vec<String> {
-        let known = format!("UserKnownHostsFile={}", self.known_hosts().display());
-        let to = format!("{}@127.0.0.1", host.login.name());
-        let key = self.key().display().to_string();
-        let port = host.sshd.port().to_string();
-        ["ssh", "-F", "none", "-o", &known, "-o", "IdentitiesOnly=yes", "-i", &key, "-p", &port, &to]
-            .map(str::to_owned)
-            .to_vec()
+    pub fn ssh_words(&self, host: &str) -> [String; 4] {
+        ["ssh".to_owned(), "-F".to_owned(), self.dir().join("ssh_config").display().to_string(), host.to_owned()]
     }
 
     /// Runs a line in a host's login shell with the `ssh` program: what the product would be told there.
@@ -253,9 +247,9 @@ impl Site {
     /// # Errors
     /// When `ssh` does not start.
     pub fn ssh(&self, host: &str, line: &str) -> Result<std::process::Output> {
-        let Some(host) = self.get(host) else { bail!("there is no host {host}") };
+        ensure!(self.get(host).is_some(), "there is no host {host}");
         let words = self.ssh_words(host);
-        Ok(Command::new(&words[0]).args(&words[1..]).arg(line).env_remove("SSH_AUTH_SOCK").output()?)
+        Ok(Command::new(&words[0]).args(&words[1..]).arg(line).output()?)
     }
 
     /// Leaves all of it up, and its files, when this process ends. [`Left::end`] ends it then.
@@ -264,15 +258,31 @@ impl Site {
         Left { servers: self.hosts.into_iter().map(|host| host.sshd.leave()).collect(), dir: self.dir.keep() }
     }
 
-    /// Writes the project file and `known_hosts` anew.
+    /// Writes the project file, `ssh_config` and `known_hosts` anew.
     fn write(&self) -> Result<()> {
         fs::write(self.file(), self.yaml())?;
+        fs::write(self.dir().join("ssh_config"), self.ssh_config())?;
         let known: Vec<String> = self
             .hosts
             .iter()
             .map(|host| fs::read_to_string(host.sshd.known_hosts()))
             .collect::<std::io::Result<_>>()?;
         Ok(fs::write(self.known_hosts(), known.concat())?)
+    }
+
+    fn ssh_config(&self) -> String {
+        let mut text = String::new();
+        for host in &self.hosts {
+            let (port, user) = (host.sshd.port(), host.login.name());
+            text.push_str(&format!("Host {}\n  HostName 127.0.0.1\n  Port {port}\n  User {user}\n", host.name));
+        }
+        text.push_str(&format!(
+            "Host *\n  IdentityFile {}\n  IdentitiesOnly yes\n  IdentityAgent none\n  UserKnownHostsFile {}\n  \
+             GlobalKnownHostsFile /dev/null\n",
+            self.key().display(),
+            self.known_hosts().display()
+        ));
+        text
     }
 
     fn yaml(&self) -> String {

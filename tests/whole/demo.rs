@@ -27,7 +27,7 @@ fn it_joins_three_hosts_leaves_the_fourth_alone_changes_nothing_twice_and_can_be
         let words: Vec<&str> = line.split_whitespace().collect();
         Command::new(words[0]).args(&words[1..]).arg("/usr/local/sbin/tailscale status").output().unwrap()
     });
-    let file = text.lines().find_map(|line| Some(line.split_once(" -c ")?.1.split_once(' ')?.0.to_owned()));
+    let file = text.lines().find_map(|line| Some(line.split_once("STAGECRAFT_CONFIG=")?.1.to_owned()));
     let end = demo(&["--end"], &record);
 
     assert_eq!(code, Some(0), "{text}");
@@ -40,6 +40,7 @@ fn it_joins_three_hosts_leaves_the_fourth_alone_changes_nothing_twice_and_can_be
 
     assert_eq!(ssh.unwrap().status.code(), Some(0), "the first host is a member now");
     assert_eq!(end.0, Some(0), "{}", end.1);
-    assert!(!Path::new(&file.unwrap()).exists());
+    let file = file.unwrap();
+    assert!(file.ends_with("/stagecraft.yml") && !Path::new(&file).exists(), "{file}");
     assert_eq!(demo(&["--end"], &record).0, Some(1), "there is nothing to end any more");
 }

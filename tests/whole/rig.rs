@@ -143,7 +143,7 @@ fn a_site_leaves_no_process_no_mount_and_no_file_when_it_is_dropped() {
 fn a_site_that_was_left_up_is_ended_by_whoever_reads_what_was_written_down() {
     let site = site_with("app-1", Machine { sudo: Sudo::Root, ..Machine::bare("app-1") });
     let dirs = [site.dir().to_owned(), site["app-1"].sshd().dir().to_owned()];
-    let ssh = site.ssh_words(&site["app-1"]);
+    let ssh = site.ssh_words("app-1");
     let written = serde_json::to_vec(&site.leave()).unwrap();
     let answer = Command::new(&ssh[0]).args(&ssh[1..]).arg(format!("{PATH}; id -u")).output().unwrap();
     let left: Left = serde_json::from_slice(&written).unwrap();

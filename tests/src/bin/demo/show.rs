@@ -68,14 +68,13 @@ pub(crate) fn end() -> Result<()> {
 /// Leaves the hosts up and says what to do with them. Those of an earlier demo go.
 fn leave(screen: &Screen, site: Site) -> Result<()> {
     end_left()?;
-    screen.head("The hosts are up.");
-    let file = site.file();
+    screen.head("The hosts stay up. To play with them:");
     for host in site.hosts() {
-        screen.say(&format!("  {}", site.ssh_words(host).join(" ")));
+        screen.say(&format!("  {}", site.ssh_words(host.name()).join(" ")));
     }
-    let binary = lab::product::binary().display().to_string();
-    screen.say(&format!("\n  export TS_AUTHKEY={KEY}\n  {binary} -c {} status", file.display()));
-    screen.say("\nEnd them with:\n\n  cargo xtask demo --end");
+    let (binary, file) = (lab::product::binary().display(), site.file().display().to_string());
+    screen.say(&format!("\n  export TS_AUTHKEY={KEY} STAGECRAFT_CONFIG={file}\n  {binary} status"));
+    screen.say("\nTo end them:\n\n  cargo xtask demo --end");
     let left = site.leave();
     let path = record()?;
     fs::write(&path, serde_json::to_vec(&left)?).with_context(|| path.display().to_string())

@@ -193,7 +193,8 @@ fn install_client(wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure
             return Err(install::download(curl));
         }
         if script.succeeded() && facts.client != Client::Absent {
-            return settle(facts, Patience::Booting, hands.look, wanted);
+            let after = settle(facts, Patience::Booting, hands.look, wanted)?;
+            return answering(after, &outputs);
         }
         if !install::is_locked(script) || tries == LOCK_TRIES {
             return Err(install::script(script));
@@ -215,23 +216,24 @@ fn start_daemon(seen: &Seen, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Se
     }
     commands.push(root(&["systemctl", "enable", "--now", SERVICE], 90_000));
     let (outputs, facts) = run(Act::StartDaemon, commands, hands)?;
-    let after = settle(facts, Patience::Booting, hands.look, wanted)?;
-    match &after.state {
-        State::DaemonDown(how, why) => Err(failure::daemon_down(*how, &said(&outputs).unwrap_or_else(|| why.clone()))),
-        State::NotAtBoot(_) => {
-            let why = said(&outputs).unwrap_or_else(|| "the daemon still would not start at boot".to_owned());
-            Err(failure::no_effect(&Act::StartDaemon.title(wanted), &why))
-        }
-        _ => Ok(after),
+    let after = answering(settle(facts, Patience::Booting, hands.look, wanted)?, &outputs)?;
+    if let State::NotAtBoot(_) = after.state {
+        let why = said(&outputs).unwrap_or_else(|| "the daemon still would not start at boot".to_owned());
+        return Err(failure::no_effect(&Act::StartDaemon.title(wanted), &why));
     }
+    Ok(after)
 }
 
 /// Restarts the daemon, in the step of `act`.
 pub(crate) fn restart_daemon(act: Act, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
     let (outputs, facts) = run(act, vec![root(&["systemctl", "restart", SERVICE], 90_000)], hands)?;
-    let after = settle(facts, Patience::Booting, hands.look, wanted)?;
+    answering(settle(facts, Patience::Booting, hands.look, wanted)?, &outputs)
+}
+
+/// What was seen, if the daemon answers: why it does not is told best by what was to start it.
+fn answering(after: Seen, outputs: &[Output]) -> Result<Seen, Failure> {
     match &after.state {
-        State::DaemonDown(how, why) => Err(failure::daemon_down(*how, &said(&outputs).unwrap_or_else(|| why.clone()))),
+        State::DaemonDown(how, why) => Err(failure::daemon_down(*how, &said(outputs).unwrap_or_else(|| why.clone()))),
         _ => Ok(after),
     }
 }

@@ -553,7 +553,7 @@ fn j4_with_an_oauth_secret_the_old_tags_are_brought_back_before_the_restart() {
     host.world.borrow_mut().saas().add_key("tskey-client-good", TAILNET, &["tag:web"]);
     host.world.borrow_mut().saas().reach = Reach::Http(503);
     let failure = host.reach(joined(&["tag:web"])).unwrap_err();
-    assert_eq!(failure.kind, "control-unreachable");
+    assert_eq!((failure.kind, failure.diagnostics[1].code), ("control-unreachable", "not-restored"));
     let changes = host.changes();
     assert_eq!(changes.len(), 3, "{changes:?}");
     assert!(

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test may panic as the test may")]
 
 mod contract;
+mod odd;
 mod properties;
 mod recordings;
 mod sim;

@@ -684,6 +684,56 @@ fn j6_an_error_of_an_earlier_key_is_not_believed() {
 }
 
 #[test]
+fn j6_tags_and_connection_that_come_a_moment_after_a_join_are_waited_for() {
+    let host = Host::with(|_| Machine { map_ms: 3_000, ..Machine::installed("app-1", "1.102.3") });
+    let done = host.reach(joined(&["tag:web"])).unwrap();
+    assert_eq!((done.node.unwrap().online, codes(&done.notes)), (true, vec![]));
+    let host = retagged("1.102.3");
+    host.machine.borrow_mut().map_ms = 3_000;
+    let node = host.reach(joined(&["tag:web"])).unwrap().node.unwrap();
+    assert_eq!((node.online, node.tags), (true, vec!["tag:web".to_owned()]));
+    // What comes too late is not believed.
+    let host = retagged("1.102.3");
+    host.machine.borrow_mut().map_ms = 300_000;
+    assert!(host.reach(joined(&["tag:web"])).is_err());
+}
+
+#[test]
+fn j6_a_join_that_goes_on_shows_also_after_somebody_brought_it_down() {
+    let host = Host::with(|world| Machine::installed("app-1", "1.102.3").trying(world, "tskey-auth-dead"));
+    host.operator("tailscale down");
+    assert_eq!(fact(&host.plan(joined(&[])).unwrap().facts, "state"), "join pending");
+    host.reach(Goal::Absent).unwrap();
+    assert!(!host.machine.borrow().daemon.keeps_trying());
+}
+
+#[test]
+fn j8_a_log_in_that_found_no_server_leaves_a_member_offline_and_right() {
+    let host = Host::with(member);
+    host.world.borrow_mut().saas().reach = Reach::Refused;
+    let _ =
+        host.operator("tailscale up --force-reauth --auth-key=k --hostname=app-1 --accept-routes=false --timeout=1s");
+    let plan = host.plan(joined(&["tag:web"])).unwrap();
+    // A restart would not help, and would take away what proves the tailnet.
+    assert_eq!((plan.steps.len(), codes(&plan.notes)), (0, vec!["offline"]));
+}
+
+#[test]
+fn d1_health_comes_in_random_order_and_is_told_in_one() {
+    let told = |health: &str| {
+        let host = Host::with(member);
+        let status = host.machine.borrow().status().replace("\"Health\": []", &format!("\"Health\": {health}"));
+        let answer =
+            tailscale_provider::port::Output { ending: Ending::Exited(0), stdout: status, stderr: String::new() };
+        host.canned.borrow_mut().insert("tailscale status --json --peers=false".to_owned(), answer);
+        fact(&host.plan(joined(&["tag:web"])).unwrap().facts, "health").to_owned()
+    };
+    assert_eq!(told(r#"["b","a","b"]"#), "a; b");
+    assert_eq!(told(r#"["a","b"]"#), "a; b");
+    assert_eq!(told("null"), "");
+}
+
+#[test]
 fn j6_a_join_that_goes_on_is_ended_before_a_new_one() {
     for release in ["1.80.3", "1.102.3"] {
         let host = Host::with(|world| Machine::installed("app-1", release).trying(world, "tskey-auth-dead"));

@@ -90,7 +90,9 @@ impl Machine {
             return;
         }
         if let Some(attempt) = self.daemon.memory.attempt.clone() {
-            self.log_in(world, now_ms, attempt);
+            if now_ms >= attempt.not_before_ms {
+                self.log_in(world, now_ms, attempt);
+            }
         } else {
             self.follow(world, now_ms);
         }
@@ -130,8 +132,9 @@ impl Machine {
                 // Up to 1.66 a machine that was brought down meanwhile comes up; later ones stay stopped.
                 self.daemon.prefs.logged_out = false;
                 self.daemon.profile = Some(Profile { node_key: key.clone(), user: 123 });
+                memory.map_at_ms = now_ms + self.map_ms;
                 let (suffix, id) = (suffix.clone(), *id);
-                self.follow_node(world, &suffix, id);
+                self.follow_node(world, &suffix, id, now_ms);
             }
             Registered::Refused(text) => {
                 attempt.error = Some(text.clone());
@@ -183,7 +186,7 @@ impl Machine {
             node.expired = true;
         }
         match server.find(&node_key).map(|(suffix, id, _)| (suffix.to_owned(), id)) {
-            Some((suffix, id)) => self.follow_node(world, &suffix, id),
+            Some((suffix, id)) => self.follow_node(world, &suffix, id, now_ms),
             // Deleted: Headscale's clients do not notice, the real service's go offline.
             None => {
                 if server.kind == Kind::Saas {
@@ -194,10 +197,11 @@ impl Machine {
     }
 
     /// Takes over what the control server says of this machine.
-    fn follow_node(&mut self, world: &World, suffix: &str, id: u32) {
+    fn follow_node(&mut self, world: &World, suffix: &str, id: u32, now_ms: u64) {
         let Some(server) = world.server(&self.control_url()) else { return };
         let Some(tailnet) = server.tailnets.get(suffix) else { return };
         let Some(node) = tailnet.nodes.get(&id) else { return };
+        let mapped = now_ms >= self.daemon.memory.map_at_ms;
         self.daemon.memory.netmap = Some(Netmap {
             suffix: suffix.to_owned(),
             org: tailnet.org.clone(),
@@ -205,13 +209,13 @@ impl Machine {
             id,
             hostname: node.hostname.clone(),
             label: node.label.clone(),
-            tags: node.tags.clone(),
+            tags: if mapped { node.tags.clone() } else { Vec::new() },
             expiry_ms: node.expiry_ms,
             expired: node.expired,
             authorized: node.authorized,
             relays: tailnet.relays,
         });
-        self.daemon.memory.online = self.daemon.prefs.want_running;
+        self.daemon.memory.online = self.daemon.prefs.want_running && mapped;
     }
 
     pub(crate) fn control_url(&self) -> String {

@@ -35,6 +35,9 @@ pub struct Machine {
     pub daemon: Daemon,
     /// How long the daemon takes to its first answer, in milliseconds.
     pub boot_ms: u64,
+    /// How long after a log-in the control server's map comes: until then the machine is not online, and has no tags.
+    #[serde(default)]
+    pub map_ms: u64,
 }
 
 /// What the login user may do.
@@ -189,8 +192,11 @@ pub struct Memory {
     pub auth_url: String,
     /// The control client is gone for good (`--ssh` on a tailnet that does not allow it).
     pub no_control: bool,
-    /// The next `up` reports this error of an earlier key, whatever becomes of its own.
+    /// The next `up` reports this error of an earlier key, and its own key is tried a second later.
     pub stale_error: Option<String>,
+    /// When the control server's map comes.
+    #[serde(default)]
+    pub map_at_ms: u64,
 }
 
 /// What a control server last said of this machine.
@@ -233,6 +239,9 @@ pub struct Attempt {
     pub error: Option<String>,
     /// The server said no, where it did not just fail to answer.
     pub refused: bool,
+    /// Not tried before this time.
+    #[serde(default)]
+    pub not_before_ms: u64,
 }
 
 /// The preferences, named as `tailscale debug prefs` names them.

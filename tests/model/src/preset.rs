@@ -32,6 +32,7 @@ impl Machine {
             apt: Apt::default(),
             daemon: Daemon::fresh(Release::NEWEST),
             boot_ms: 1_000,
+            map_ms: 0,
         }
     }
 

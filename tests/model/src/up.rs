@@ -252,9 +252,13 @@ impl Machine {
         let wait = flags.get("timeout").and_then(|text| duration(text)).filter(|ms| *ms > 0).unwrap_or(Reply::FOREVER);
         self.daemon.prefs = new;
         match key {
-            Some(key) => {
-                self.with_key(world, call, release, Attempt { key, new_key: force, error: None, refused: false }, wait)
-            }
+            Some(key) => self.with_key(
+                world,
+                call,
+                release,
+                Attempt { key, new_key: force, error: None, refused: false, not_before_ms: 0 },
+                wait,
+            ),
             None => self.without_key(world, call, force, wait),
         }
     }
@@ -311,30 +315,29 @@ impl Machine {
             self.daemon.memory.netmap.as_ref().is_some_and(|map| !map.expired) && self.daemon.profile.is_some();
         attempt.new_key |= self.daemon.profile.is_none() || before == Backend::NeedsLogin;
         let force = attempt.new_key;
-        let stale = self.daemon.memory.stale_error.take();
+        if let Some(text) = self.daemon.memory.stale_error.take() {
+            attempt.not_before_ms = call.now_ms + 1_000;
+            self.daemon.memory.attempt = Some(attempt);
+            return Reply::fail(1, format!("backend error: {text}")).after(100);
+        }
         if attempt.key.is_empty() {
             // As an interactive log-in, but nobody is shown where.
             let _ = self.log_in(world, call.now_ms, attempt);
             return Reply::fail(1, TIMED_OUT).after(wait);
         }
         match self.log_in(world, call.now_ms, attempt) {
-            Registered::In(..) => {
-                if let Some(text) = stale {
-                    return Reply::fail(1, format!("backend error: {text}"));
+            Registered::In(..) => match self.daemon.backend() {
+                Backend::NeedsMachineAuth => {
+                    let url = self.control_url();
+                    Reply::fail(
+                        1,
+                        format!("\nTo approve your machine, visit (as admin):\n\n\t{url}/admin\n\n{TIMED_OUT}"),
+                    )
+                    .after(wait)
                 }
-                match self.daemon.backend() {
-                    Backend::NeedsMachineAuth => {
-                        let url = self.control_url();
-                        Reply::fail(
-                            1,
-                            format!("\nTo approve your machine, visit (as admin):\n\n\t{url}/admin\n\n{TIMED_OUT}"),
-                        )
-                        .after(wait)
-                    }
-                    Backend::Running => Reply::ok("").after(100),
-                    _ => Reply::fail(1, TIMED_OUT).after(wait),
-                }
-            }
+                Backend::Running => Reply::ok("").after(100),
+                _ => Reply::fail(1, TIMED_OUT).after(wait),
+            },
             Registered::Refused(text) => {
                 if session && release.loses_netmap_after_bad_key() {
                     self.daemon.memory.netmap = None;

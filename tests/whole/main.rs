@@ -3,7 +3,9 @@
 
 mod cli;
 mod demo;
+mod failures;
 mod guests;
+mod journey;
 mod laws;
 mod rig;
 mod ssh;

@@ -6,7 +6,7 @@
 use crate::decide::Act;
 use crate::failure::{self, install, join::Reason, join::said_by_up};
 use crate::observe::{Patience, Seen, settle};
-use crate::port::{Actor, Chunk, Command, Ending, Failure, Level, Log, Observer, Output, PauseEnd, Step, Vault};
+use crate::port::{Actor, Chunk, Command, Ending, Failure, Log, Observer, Output, PauseEnd, Step, Vault};
 use crate::probe::{self, Client, Daemon, Facts};
 use crate::state::{Down, Gap, Link, Pending, State, Wanted};
 use crate::{join, text};
@@ -32,10 +32,6 @@ pub struct Hands<'a> {
 }
 
 impl Act {
-    /// All of them.
-    pub const ALL: [Act; 7] =
-        [Act::Install, Act::StartDaemon, Act::RestartDaemon, Act::Resume, Act::Join, Act::Rejoin, Act::Logout];
-
     /// The id of its step. An act stands in a plan once at most.
     #[must_use]
     pub fn id(self) -> &'static str {
@@ -92,6 +88,7 @@ pub fn step(act: Act, state: &State, seen: &Facts, wanted: &Wanted<'_>) -> Step 
         (Act::Join, State::HalfLoggedOut(_)) => {
             format!("a log-out was begun and not finished; as {name} with tags {tags}")
         }
+        (Act::Join, State::Unseen) => format!("as {name} with tags {tags}, unless it turns out to be a member already"),
         (Act::Join, _) => format!("as {name} with tags {tags}"),
         (Act::Rejoin, State::Member(_, Gap::Tags(found))) => format!(
             "tags {} → {tags}; the host's connections in the tailnet are cut for some seconds",
@@ -112,6 +109,7 @@ pub fn step(act: Act, state: &State, seen: &Facts, wanted: &Wanted<'_>) -> Step 
 fn leaving(state: &State, seen: &Facts, wanted: &Wanted<'_>) -> String {
     let from = match state {
         State::Foreign(foreign) => format!("of {}", foreign.name()),
+        State::Unseen => format!("of {}, if it turns out to be a member", wanted.config.tailnet_domain),
         State::HalfLoggedOut(_) => format!("of {}, to its end: it was begun earlier", wanted.config.tailnet_domain),
         _ => format!("of {}", wanted.config.tailnet_domain),
     };
@@ -200,7 +198,7 @@ fn install_client(wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure
             return Err(install::script(script));
         }
         if tries == 0 {
-            hands.log.log(Level::Info, "another process holds the lock of the package manager; waiting for it");
+            hands.log.info("another process holds the lock of the package manager; waiting for it");
         }
         tries += 1;
         if hands.look.pause(LOCK_PAUSE_MS) != PauseEnd::Elapsed {
@@ -259,7 +257,7 @@ pub(crate) fn logout(act: Act, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<
         State::HalfLoggedOut(_) | State::Foreign(_)
             if outputs.iter().any(|output| output.ending == Ending::TimedOut) =>
         {
-            Err(failure::half_logged_out(login_error(&after).as_deref(), wanted.config.control()))
+            Err(failure::member::half_logged_out(login_error(&after).as_deref(), wanted.config.control()))
         }
         _ => {
             let why = said(&outputs).unwrap_or_else(|| "the host still has its node key".to_owned());

@@ -124,12 +124,8 @@ impl port::Vault for Given<'_> {
 struct Events;
 
 impl port::Log for Events {
-    fn log(&self, level: port::Level, message: &str) {
-        let level = match level {
-            port::Level::Info => events::Level::Info,
-            port::Level::Warn => events::Level::Warn,
-        };
-        events::log(level, message);
+    fn info(&self, message: &str) {
+        events::log(events::Level::Info, message);
     }
 }
 

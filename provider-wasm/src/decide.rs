@@ -86,30 +86,34 @@ pub fn decide(state: &State, wanted: &Wanted<'_>) -> Next {
         (State::Unseen | State::Fresh, Joined) => Do(Join),
         (State::JoinPending(Pending::Ours(_)), Joined | Absent) => Do(RestartDaemon),
         (State::JoinPending(Pending::Elsewhere(control)), Joined | Absent) => {
-            Stop(failure::pending_elsewhere(control, wanted))
+            Stop(failure::member::pending_elsewhere(control, wanted))
         }
         (State::HalfLoggedOut(_), Joined) => Do(Join),
         (State::HalfLoggedOut(_), Absent) => Do(Logout),
 
         // A member of who knows what, or of another tailnet: nothing is changed on a guess.
         (State::Unproved(Doubt::RefusedKey(_)), Joined | Absent) => Do(RestartDaemon),
-        (State::Unproved(Doubt::NoAnswer(error)), Joined | Absent) => Stop(failure::unproved(error.as_deref(), wanted)),
-        (State::Foreign(foreign), Joined) => Stop(failure::network_mismatch(foreign, wanted)),
+        (State::Unproved(Doubt::NoAnswer(error)), Joined | Absent) => {
+            Stop(failure::member::unproved(error.as_deref(), wanted))
+        }
+        (State::Foreign(foreign), Joined) => Stop(failure::member::network_mismatch(foreign, wanted)),
         (State::Foreign(foreign), Absent) if foreign.suffix.is_none() || foreign.suffix != wanted.from => {
-            Stop(failure::network_mismatch(foreign, wanted))
+            Stop(failure::member::network_mismatch(foreign, wanted))
         }
 
         // A member that is to leave, unless that would cut the very session that asks for it.
         (State::Foreign(_) | State::Member(..), Absent) => match &wanted.over_tailnet {
-            Some(client) => Stop(failure::over_tailnet(client, "log this host out")),
+            Some(client) => Stop(failure::member::over_tailnet(client, "log this host out")),
             None => Do(Logout),
         },
 
         // A member that is to stay.
-        (State::Member(_, Gap::Name(given)), Joined) => Stop(failure::name_conflict(given, wanted)),
-        (State::Member(Link::Unapproved, Gap::None | Gap::Tags(_)), Joined) => Stop(failure::approval_needed(wanted)),
+        (State::Member(_, Gap::Name(given)), Joined) => Stop(failure::member::name_conflict(given, wanted)),
+        (State::Member(Link::Unapproved, Gap::None | Gap::Tags(_)), Joined) => {
+            Stop(failure::member::approval_needed(wanted))
+        }
         (State::Member(_, Gap::Tags(found)), Joined) if !wanted.config.is_saas() => {
-            Stop(failure::tags_on_server_only(found, wanted))
+            Stop(failure::member::tags_on_server_only(found, wanted))
         }
         (State::Member(Link::RefusedKey(_), Gap::None | Gap::Tags(_)), Joined) => Do(RestartDaemon),
         (State::Member(Link::Stopped, Gap::None | Gap::Tags(_)), Joined) => Do(Resume),
@@ -119,7 +123,7 @@ pub fn decide(state: &State, wanted: &Wanted<'_>) -> Next {
         (State::Member(Link::Connecting, Gap::None), Joined) => Hold(vec![note::connecting()]),
         (State::Member(Link::Online | Link::Offline | Link::Connecting, Gap::Tags(_)), Joined) => {
             match &wanted.over_tailnet {
-                Some(client) => Stop(failure::over_tailnet(client, "re-authenticate this host")),
+                Some(client) => Stop(failure::member::over_tailnet(client, "re-authenticate this host")),
                 None => Do(Rejoin),
             }
         }

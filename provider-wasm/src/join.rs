@@ -37,7 +37,7 @@ pub fn perform(act: Act, seen: &Seen, wanted: &Wanted<'_>, hands: Hands<'_>) -> 
         return Err(failure::unreadable("a daemon that does not answer, where one was about to join"));
     };
     if let (Act::Rejoin, false) = (act, wanted.disruptive) {
-        return Err(failure::not_allowed(&status.tags(), wanted));
+        return Err(failure::member::not_allowed(&status.tags(), wanted));
     }
     let tags = if oauth { &wanted.tags } else { &prefs.advertise_tags };
     let mut up = command(flags(status, prefs, *release, tags, wanted)?);
@@ -88,9 +88,9 @@ fn judge(
             Ok(after)
         }
         State::Member(Link::Online, Gap::Tags(found)) if works && up.succeeded() => {
-            Err(failure::tags_not_given(found, wanted))
+            Err(failure::member::tags_not_given(found, wanted))
         }
-        State::Member(Link::Unapproved, _) => Err(failure::approval_needed(wanted)),
+        State::Member(Link::Unapproved, _) => Err(failure::member::approval_needed(wanted)),
         State::Foreign(foreign) => {
             let undone = logout(act, wanted, hands).is_ok();
             Err(failure::join::wrong_tailnet(foreign.name(), undone, wanted))

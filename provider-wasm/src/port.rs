@@ -142,19 +142,10 @@ pub struct Secret {
     pub kind: Option<String>,
 }
 
-/// How loud a log line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// For the curious.
-    Info,
-    /// For everybody.
-    Warn,
-}
-
-/// Takes one line for the log; never fails, never blocks.
+/// Takes one line for the curious; never fails, never blocks.
 pub trait Log {
     /// One line.
-    fn log(&self, level: Level, message: &str);
+    fn info(&self, message: &str);
 }
 
 /// How grave a finding is.

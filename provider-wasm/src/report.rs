@@ -36,8 +36,8 @@ pub fn name(state: &State) -> String {
         State::HalfLoggedOut(Tie::Unknown) => "half logged out, tailnet not known",
         State::Unproved(Doubt::NoAnswer(_)) => "member, tailnet not proved",
         State::Unproved(Doubt::RefusedKey(_)) => "member, tailnet not proved, refused key",
-        State::Foreign(Foreign { suffix: Some(_), .. }) => "in another tailnet",
-        State::Foreign(Foreign { suffix: None, .. }) => "on another control server",
+        State::Foreign(Foreign { other_server: false, .. }) => "in another tailnet",
+        State::Foreign(Foreign { other_server: true, .. }) => "on another control server",
         State::Member(link, gap) => {
             let link = match link {
                 Link::Online => "online",

@@ -133,6 +133,8 @@ pub struct Foreign {
     pub suffix: Option<String>,
     /// The control server.
     pub control: String,
+    /// The control server is another than the config's: the same name there is another tailnet.
+    pub other_server: bool,
 }
 
 impl Foreign {
@@ -299,7 +301,7 @@ impl State {
         let suffix = status.suffix();
         let ours = suffix.as_deref() == Some(wanted.config.tailnet_domain.as_str());
         if !here || (suffix.is_some() && !ours) {
-            return State::Foreign(Foreign { suffix, control: control().to_owned() });
+            return State::Foreign(Foreign { suffix, control: control().to_owned(), other_server: !here });
         }
         if prefs.logged_out {
             return State::HalfLoggedOut(if ours { Tie::Ours } else { Tie::Unknown });

@@ -69,11 +69,15 @@ fn states() -> Vec<(State, &'static str)> {
             "The same because the daemon tries a key that is refused (releases up to 1.80).",
         ),
         (
-            State::Foreign(Foreign { suffix: Some("other.ts.net".to_owned()), control: String::new() }),
+            State::Foreign(Foreign {
+                suffix: Some("other.ts.net".to_owned()),
+                control: String::new(),
+                other_server: false,
+            }),
             "`MagicDNSSuffix` is another than `tailnet_domain`.",
         ),
         (
-            State::Foreign(Foreign { suffix: None, control: "https://hs.example.com".to_owned() }),
+            State::Foreign(Foreign { suffix: None, control: "https://hs.example.com".to_owned(), other_server: true }),
             "`ControlURL` is another than the config's.",
         ),
     ];

@@ -3,8 +3,9 @@
 //! Not for: the command line ([`crate::cli`], [`crate::up`]).
 
 use crate::machine::{Attempt, Daemon, Machine, Memory, Netmap, Prefs, Profile};
+use crate::register::{Registered, Registration};
 use crate::release::Release;
-use crate::world::{DEFAULT_CONTROL, Kind, Reach, Registered, Registration, World};
+use crate::world::{DEFAULT_CONTROL, Kind, Reach, World};
 
 /// `BackendState` of the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,6 +25,7 @@ mod document;
 mod machine;
 mod packages;
 mod preset;
+mod register;
 mod release;
 mod systemd;
 mod up;

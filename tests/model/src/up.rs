@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::daemon::Backend;
 use crate::machine::{Attempt, Machine, Prefs};
+use crate::register::Registered;
 use crate::release::Release;
-use crate::world::{AuthKey, DEFAULT_CONTROL, Registered, World, canonical};
+use crate::world::{AuthKey, DEFAULT_CONTROL, World, canonical};
 use crate::{Call, Reply};
 
 pub(crate) const EXIT_ROUTES: [&str; 2] = ["0.0.0.0/0", "::/0"];

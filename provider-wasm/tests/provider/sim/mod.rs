@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use tailscale_model::{Call, Machine, Reply, World};
 use tailscale_provider::act::Hands;
 use tailscale_provider::port::{
-    Actor, Assessment, Chunk, Command, Condition, Ending, ExecError, Failure, Goal, Level, Log, Observer, Outcome,
-    Output, PauseEnd, Request, Secret, Step, Vault,
+    Actor, Assessment, Chunk, Command, Condition, Ending, ExecError, Failure, Goal, Log, Observer, Outcome, Output,
+    PauseEnd, Request, Secret, Step, Vault,
 };
 use tailscale_provider::provider;
 
@@ -288,7 +288,7 @@ impl Vault for Host {
 }
 
 impl Log for Host {
-    fn log(&self, _level: Level, message: &str) {
+    fn info(&self, message: &str) {
         self.logged.borrow_mut().push(message.to_owned());
     }
 }

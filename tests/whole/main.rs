@@ -8,4 +8,5 @@ mod guests;
 mod journey;
 mod laws;
 mod rig;
+mod secrets;
 mod ssh;

@@ -41,15 +41,20 @@ pub fn failed(reason: &Reason, wanted: &Wanted<'_>) -> Failure {
     let variable = &wanted.config.auth_key_env;
     let tags = text::tags(&wanted.tags);
     if has(&["requested tags", "require --advertise-tags"]) {
+        // A join leaves the tags that the host itself asks for as they are; a key that lacks those is refused, too.
+        let own = !wanted.tags.iter().any(|tag| error.contains(tag.as_str()));
+        let next = if own && error.contains("tag:") {
+            "the host itself asks for the tags that are named there, by a preference of an earlier join: use a key that permits them too, change the tags in the admin console, or leave and join anew.".to_owned()
+        } else {
+            format!(
+                "make a key in {variable} that carries these tags, or let its owner own them in the tailnet's policy (tagOwners)."
+            )
+        };
         return fail(
             "tags-not-permitted",
             "tags-not-permitted",
             format!("the auth key does not permit the tags {tags}"),
-            told(
-                format!("the control server says: {error}."),
-                format!("a key that may give {tags}."),
-                format!("make a key in {variable} that carries these tags, or let its owner own them in the tailnet's policy (tagOwners)."),
-            ),
+            told(format!("the control server says: {error}."), format!("a key that may give {tags}."), next),
         )
         .at("/auth_key_env");
     }

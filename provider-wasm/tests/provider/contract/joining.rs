@@ -167,6 +167,22 @@ fn j4_with_an_oauth_secret_the_old_tags_are_brought_back_before_the_restart() {
 }
 
 #[test]
+fn j4_tags_that_the_host_itself_asks_for_are_left_and_told_when_the_key_lacks_them() {
+    let host = retagged("1.102.3");
+    host.machine.borrow_mut().daemon.prefs.advertise_tags = vec!["tag:old".to_owned()];
+    let failure = host.reach(joined(&["tag:web"])).unwrap_err();
+    assert!(host.changes()[0].contains("--advertise-tags=tag:old"), "left as the preference has it");
+    assert_eq!((failure.kind, failure.diagnostics[1].code), ("tags-not-permitted", "restored"));
+    assert!(
+        failure.diagnostics[0]
+            .detail
+            .as_ref()
+            .unwrap()
+            .contains("the host itself asks for the tags that are named there")
+    );
+}
+
+#[test]
 fn j4_a_key_without_the_tags_is_told_as_a_mismatch() {
     let host = retagged("1.102.3").key("tskey-auth-plain");
     host.world.borrow_mut().saas().add_key("tskey-auth-plain", TAILNET, &["tag:db"]);

@@ -1,9 +1,12 @@
 //! Many hosts: what is done once, what is done together, and how a run ends before its time.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lab::site::{Site, Spec};
+use lab::wan::{Road, Wan};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tailscale_model::{Machine, World};
@@ -105,6 +108,123 @@ fn a_key_that_is_not_there_is_named_and_nothing_is_done() {
     assert_eq!(results(&lines), [("app-1", "secret-missing"), ("app-2", "skipped")]);
     assert!(up.stdout.contains("auth key missing from environment variable TS_AUTHKEY"), "{}", up.stdout);
     assert_eq!((up.code, site["app-1"].machine().get().unwrap()), (Some(10), before));
+}
+
+#[test]
+fn c6_leave_takes_out_what_is_named_and_another_network_only_where_that_is_named_too() {
+    let mut world = world();
+    let own = Machine::joined(&mut world, "app-1", "1.90.1", "example.ts.net", &["tag:server"]);
+    let foreign = Machine::joined(&mut world, "app-2", "1.90.1", "other.ts.net", &["tag:server"]);
+    let mut site = Site::new(&world).unwrap();
+    site.host("app-1", Spec::of(own)).unwrap();
+    site.host("app-2", Spec::of(foreign)).unwrap();
+    let before = site["app-2"].machine().get().unwrap();
+
+    let ran = site.cli(["leave", "app-1", "app-2", "--json"]).run().unwrap();
+    assert_eq!(results(&json(&ran)), [("app-1", "changed"), ("app-2", "network-mismatch")], "{ran:?}");
+    assert_eq!((ran.code, site["app-2"].machine().get().unwrap()), (Some(10), before));
+
+    let ran = site.cli(["leave", "app-2", "--from", "other.ts.net", "--json"]).run().unwrap();
+    assert_eq!((results(&json(&ran)), ran.code), (vec![("app-2", "changed")], Some(0)), "{ran:?}");
+    let ran = site.cli(["leave", "app-1"]).run().unwrap();
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""));
+    assert!(ran.stderr.starts_with("1 host is out of the network already, nothing was changed"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_server_is_not_overrun_whatever_jobs_says_and_what_it_drops_all_the_same_is_asked_again() {
+    let mut world = world();
+    let machine = Machine::joined(&mut world, "app-1", "1.90.1", "example.ts.net", &["tag:server"]);
+    let mut site = Site::new(&world).unwrap();
+    let mut spec = Spec::of(machine);
+    // As by default, but for the chance in it: the eleventh that has not logged in yet is dropped.
+    spec.sshd.max_startups = Some("10:100:10".to_owned());
+    site.host("app-1", spec).unwrap();
+    // Far enough away that a log-in takes half a second, so that all that may begin together do.
+    let road = Road { delay: Duration::from_millis(30), cut: None };
+    let wan = Wan::to(site["app-1"].sshd().address(), road).unwrap();
+    let moved = |file: &Path| {
+        let text = std::fs::read_to_string(file).unwrap();
+        text.replace(&site["app-1"].sshd().port().to_string(), &wan.address().port().to_string())
+    };
+    std::fs::write(site.known_hosts(), moved(&site.known_hosts())).unwrap();
+    // Many names of one server, as many hosts behind one bastion are.
+    let text = moved(&site.file());
+    let line = text.lines().find(|line| line.trim_start().starts_with("app-1:")).unwrap();
+    let more: String = (2..=40).map(|n| format!("{}\n", line.replace("app-1:", &format!("app-{n}:")))).collect();
+    std::fs::write(site.file(), format!("{text}{more}")).unwrap();
+
+    let ran = site.cli(["plan", "--jobs", "40", "--json"]).run().unwrap();
+    let lines = json(&ran);
+    assert_eq!(results(&lines).len(), 40);
+    assert!(results(&lines).iter().all(|(_, end)| *end != "unreachable"), "{:?}", results(&lines));
+    // sshd learns a little later than we do that somebody is logged in, so a few may be dropped where it is slow. When
+    // all come at once, it is thirty.
+    let drops = site["app-1"].sshd().log().matches("drop connection").count();
+    assert!(drops < 10, "{drops} connections were dropped");
+}
+
+#[test]
+fn a_reader_that_goes_away_changes_neither_what_is_done_nor_the_exit_code() {
+    let mut world = world();
+    let machine = Machine::joined(&mut world, "app-1", "1.90.1", "example.ts.net", &["tag:server"]);
+    let mut site = Site::new(&world).unwrap();
+    site.host("app-1", Spec::of(machine)).unwrap();
+    for words in [&["status", "--json", "-vv"][..], &["status", "-vv"]] {
+        let mut child = site.cli(words).start().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{words:?}");
+    }
+}
+
+/// A control machine whose `ssh` never answers, so that a host's thread hangs in a call that nothing interrupts.
+fn hanging(site: &Site, mark: &str) -> lab::product::Cli {
+    let bin = site.dir().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::write(bin.join("ssh"), "#!/bin/sh\nexec sleep 60\n").unwrap();
+    std::fs::set_permissions(bin.join("ssh"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    site.cli(["plan"]).env("PATH", path).env("LAB_MARK", mark)
+}
+
+/// Waits until the product hangs in its `ssh`.
+fn wait_for_ssh(child: &std::process::Child) {
+    let begun = Instant::now();
+    while lab::processes::descendants(child.id()).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "ssh was not asked");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_host_that_hangs_is_left_behind_within_five_seconds_and_a_second_signal_ends_at_once() {
+    let mut site = Site::new(&world()).unwrap();
+    site.host("app-1", Spec::of(Machine::bare("app-1"))).unwrap();
+    let mark = site.dir().display().to_string();
+    let signal = |child: &std::process::Child, signal| kill_process(Pid::from_child(child), signal).unwrap();
+
+    let mut child = hanging(&site, &mark).start().unwrap();
+    wait_for_ssh(&child);
+    let begun = Instant::now();
+    signal(&child, Signal::TERM);
+    let stderr = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    lab::processes::end_marked("LAB_MARK", &mark);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(stderr.contains("the run was cancelled, and this host did not stop in time"), "{stderr}");
+
+    std::fs::remove_dir_all(site.dir().join("bin")).unwrap();
+    let mut child = hanging(&site, &mark).start().unwrap();
+    wait_for_ssh(&child);
+    signal(&child, Signal::INT);
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(told.any(|line| line.starts_with("interrupted:")));
+    let begun = Instant::now();
+    signal(&child, Signal::INT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    lab::processes::end_marked("LAB_MARK", &mark);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 
 #[test]

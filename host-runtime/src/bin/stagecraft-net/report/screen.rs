@@ -149,7 +149,11 @@ impl<O: Write, E: Write> Screen<O, E> {
             self.answer(&summary);
         }
         let _ = self.out.flush();
-        for block in self.notes().into_iter().chain(self.failures()) {
+        let blocks: Vec<Block> = self.notes().into_iter().chain(self.failures()).collect();
+        if !blocks.is_empty() {
+            self.say("");
+        }
+        for block in blocks {
             self.block(&block);
         }
         if !all_right || self.changes() {

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("demo: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<show::Interrupted>() { ExitCode::from(130) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -3,19 +3,34 @@
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use lab::site::{Left, Site};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::scene::{self, KEY, ROLES};
 
 /// The product's exit code where a host is not what it should be: `edge-1`, all the way.
 const A_HOST_DID_NOT_REACH_ITS_GOAL: i32 = 10;
 
+/// Somebody wanted the demo to end before it was over.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("interrupted; the hosts are gone")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
 /// The demo. `keep` leaves the hosts up afterwards.
 pub(crate) fn demo(keep: bool) -> Result<()> {
-    let screen = Screen::new();
+    let screen = Screen::new()?;
     screen.say("Real: SSH, sudo's rules, the sandboxed provider, every command line.");
     screen.say("Simulated: tailscale, systemctl, apt-get and curl on the hosts, and the network that they join.");
     let begin = Instant::now();
@@ -61,7 +76,7 @@ pub(crate) fn end() -> Result<()> {
     if !end_left()? {
         bail!("no demo was left up ({} is not there)", path.display());
     }
-    Screen::new().say("The hosts of the demo are gone.");
+    Screen::new()?.say("The hosts of the demo are gone.");
     Ok(())
 }
 
@@ -109,15 +124,39 @@ fn seconds(time: Duration) -> String {
     format!("{:.2} s", time.as_secs_f64())
 }
 
+/// Sets the flag when somebody wants an end. The product gets its Ctrl-C itself, from the same terminal.
+fn listen(flag: Arc<AtomicBool>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    for kind in signals {
+        let mut stream = {
+            let _inside = runtime.enter();
+            signal(kind)?
+        };
+        let flag = Arc::clone(&flag);
+        runtime.spawn(async move {
+            while stream.recv().await.is_some() {
+                flag.store(true, Ordering::SeqCst);
+            }
+        });
+    }
+    std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+    Ok(())
+}
+
 /// Where it all goes: standard output, what the product says to people too, so that the order holds in a file as well.
 struct Screen {
     colours: bool,
+    /// Set by a signal. It does not end this process, or nobody would end the hosts and remove their files.
+    interrupted: Arc<AtomicBool>,
 }
 
 impl Screen {
-    fn new() -> Self {
+    fn new() -> Result<Self> {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { colours: wanted && std::io::stdout().is_terminal() }
+        let interrupted = Arc::new(AtomicBool::new(false));
+        listen(Arc::clone(&interrupted))?;
+        Ok(Self { colours: wanted && std::io::stdout().is_terminal(), interrupted })
     }
 
     fn say(&self, line: &str) {
@@ -137,13 +176,15 @@ impl Screen {
         if with_key {
             cli = cli.env("TS_AUTHKEY", KEY);
         }
+        ensure!(!self.interrupted.load(Ordering::SeqCst), Interrupted);
         let (code, took) = cli.show()?;
+        ensure!(!self.interrupted.load(Ordering::SeqCst), Interrupted);
         match code {
             Some(code) if code == wanted => {
                 self.say(&format!("(exit code {code}, {})", seconds(took)));
                 Ok(took)
             }
-            Some(130) | None => bail!("interrupted"),
+            None => bail!("`{line}` was ended by a signal"),
             Some(code) => bail!("`{line}` ended with exit code {code}, and {wanted} was expected"),
         }
     }

@@ -110,7 +110,7 @@ impl<'a> Reach<'a> {
         self.tell.tell(Event::Ran {
             host: self.name.to_owned(),
             step: step.map(str::to_owned),
-            argv: command.argv.iter().map(|word| boundary::text::one_line(word)).collect(),
+            argv: command.argv.iter().map(boundary::text::one_line).collect(),
             as_root: command.as_root,
             ending,
             status,
@@ -364,7 +364,7 @@ fn clean_fact(fact: Fact) -> Fact {
 }
 
 fn clean_node(node: Node) -> Node {
-    let lines = |all: Vec<String>| all.iter().map(|one| boundary::text::one_line(one)).collect();
+    let lines = |all: Vec<String>| all.iter().map(boundary::text::one_line).collect();
     Node {
         id: boundary::text::one_line(&node.id),
         fqdn: boundary::text::one_line(&node.fqdn),

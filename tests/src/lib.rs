@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`site`] | a control machine with its project file and its hosts: where a test begins |
 //! | [`sshd`] | one real `sshd` on loopback |
+//! | [`agent`] | one real `ssh-agent` |
 //! | [`wan`] | a bad road to a server |
 //! | [`room`] | a host's own view of the file system |
 //! | [`stand_in`] | the program that plays `tailscale`, `systemctl`, `apt-get`, `curl` and `sudo` there |
@@ -13,6 +14,7 @@
 //!
 //! Not for: anything that the released binary has in it.
 
+pub mod agent;
 pub mod processes;
 pub mod product;
 pub mod room;

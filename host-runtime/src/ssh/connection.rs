@@ -16,7 +16,7 @@ use crate::transport::{Ended, ExecError, Flow, Stream, Transport};
 use crate::until::Until;
 
 /// How much a server may send before it has let us in. A key exchange takes a few kilobytes.
-const PREAMBLE: u64 = 1 << 20;
+const PREAMBLE: u64 = 256 << 10;
 /// How much may come in an exec besides what is delivered: the protocol's own packets.
 const OVERHEAD: u64 = 16 << 20;
 /// The most that is read, or written, at a time.

@@ -118,10 +118,11 @@ pub(super) fn log_in(link: &mut Link, target: &Target, until: &Until) -> Result<
         _ => None,
     };
     for (index, offer) in offers.iter().enumerate() {
+        login.refusal.left = offers.len() - index;
         if login.offers == TRIES {
-            login.refusal.left = offers.len() - index;
             break;
         }
+        login.refusal.left -= 1;
         if login.offer(offer, lent.as_ref())? {
             return Ok(());
         }
@@ -200,11 +201,15 @@ impl Login<'_> {
         let (seen, outcome) = outcome(&error, matches!(offer.by, By::Agent(_)));
         self.offers += usize::from(seen);
         self.note(&offer.label, outcome.unwrap_or("the server ended the connection"));
-        if outcome.is_none() {
-            self.refusal.hung_up = true;
-            return Err(NoLogin::Refused(std::mem::take(&mut self.refusal)));
+        match outcome {
+            Some(_) => Ok(false),
+            // Nothing was refused yet: a connection that broke, or a server that bans.
+            None if self.offers <= 1 => Err(Fault::Halt(Halt::Ended).into()),
+            None => {
+                self.refusal.hung_up = true;
+                Err(NoLogin::Refused(std::mem::take(&mut self.refusal)))
+            }
         }
-        Ok(false)
     }
 
     /// Asks which ways there are, for the message. A server that lets anybody in does so here.

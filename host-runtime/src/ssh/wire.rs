@@ -332,3 +332,124 @@ pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::until::Cancel;
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    /// A wire, the end that is libssh2's, and the far side of the network.
+    fn wire(allowance: u64) -> (Wire, UnixStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let near = TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
+        near.set_nonblocking(true).expect("an option");
+        let (far, _) = listener.accept().expect("a client");
+        let (wire, lib) = Wire::over(Net::Tcp(near), allowance).expect("a wire");
+        (wire, lib, far)
+    }
+
+    fn soon() -> Until {
+        Until::after(Duration::from_secs(20), &Cancel::new().expect("an eventfd"))
+    }
+
+    #[test]
+    fn what_came_before_the_end_is_delivered_before_the_end() {
+        let (mut wire, mut lib, mut far) = wire(1000);
+        far.write_all(b"last words").expect("sent");
+        drop(far);
+        let mut buffer = [0; 100];
+        wire.turn(&soon()).expect("the words");
+        assert_eq!(lib.read(&mut buffer).expect("words"), 10);
+        assert_eq!(lib.read(&mut buffer).expect_err("not yet the end").kind(), ErrorKind::WouldBlock);
+        assert_eq!(wire.end(), None);
+        wire.turn(&soon()).expect("the end");
+        assert_eq!(wire.end(), Some(&End::Closed));
+        assert_eq!(lib.read(&mut buffer).expect("the end"), 0);
+        assert!(matches!(wire.turn(&soon()), Err(Halt::Ended)));
+        assert_eq!(wire.head(), b"last words");
+    }
+
+    #[test]
+    fn more_than_is_allowed_is_a_flood_and_more_may_be_allowed() {
+        let (mut wire, mut lib, mut far) = wire(10);
+        far.write_all(&[1; 10]).expect("sent");
+        wire.turn(&soon()).expect("allowed");
+        wire.allow(5);
+        far.write_all(&[2; 6]).expect("sent");
+        assert!(matches!(wire.turn(&soon()), Err(Halt::Flood)));
+        assert_eq!(lib.read(&mut [0; 100]).expect("the first"), 10);
+    }
+
+    #[test]
+    fn a_round_trip_is_something_sent_and_then_something_that_came() {
+        let (mut wire, mut lib, mut far) = wire(1000);
+        far.write_all(b"greeting").expect("sent");
+        wire.turn(&soon()).expect("it");
+        assert_eq!(wire.traffic(), Traffic { sent: 0, received: 8, round_trips: 1 });
+        lib.write_all(b"one").expect("written");
+        lib.write_all(b"two").expect("written");
+        wire.turn(&soon()).expect("sent");
+        let mut buffer = [0; 6];
+        far.read_exact(&mut buffer).expect("both");
+        for answer in [b"a", b"b"] {
+            far.write_all(answer).expect("sent");
+            wire.turn(&soon()).expect("it");
+        }
+        assert_eq!(wire.traffic(), Traffic { sent: 6, received: 10, round_trips: 2 });
+    }
+
+    #[test]
+    fn nobody_spins_while_libssh2_does_not_read_or_the_network_does_not_take() {
+        let (mut wire, mut lib, far) = wire(u64::MAX);
+        let cpu = || rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let spent = |from: rustix::time::Timespec| {
+            let now = cpu();
+            Duration::from_nanos(((now.tv_sec - from.tv_sec) * 1_000_000_000 + now.tv_nsec - from.tv_nsec) as u64)
+        };
+        // The network takes nothing: libssh2 writes until nothing more goes, and then somebody must wait.
+        while lib.write(&[0; PORTION]).is_ok() || wire.flush().expect("flushed") {}
+        let start = cpu();
+        let until = soon().sooner(Duration::from_millis(300));
+        assert!(matches!(wire.turn(&until), Err(Halt::Deadline)));
+        assert!(spent(start) < Duration::from_millis(100), "{:?}", spent(start));
+
+        // libssh2 reads nothing.
+        let mut writer = far.try_clone().expect("a copy");
+        let thread = std::thread::spawn(move || while writer.write(&[0; PORTION]).is_ok() {});
+        let until = soon().sooner(Duration::from_millis(600));
+        let start = cpu();
+        while wire.turn(&until).is_ok() {}
+        assert!(until.over().is_some() && spent(start) < Duration::from_millis(200), "{:?}", spent(start));
+        drop((wire, far));
+        thread.join().expect("no panic");
+    }
+
+    #[test]
+    fn what_libssh2_waits_for_when_its_socket_is_full_is_that_it_is_emptied() {
+        let (mut wire, mut lib, mut far) = wire(1000);
+        // Small writes fill a socket long before a portion is full.
+        let mut written = 0;
+        while lib.write(&[7]).is_ok() {
+            written += 1;
+        }
+        wire.turn(&soon()).expect("room again");
+        lib.write_all(&[7]).expect("there is room");
+        wire.flush().expect("flushed");
+        let mut all = vec![0; written + 1];
+        far.read_exact(&mut all).expect("all of it");
+        assert_eq!(wire.traffic().sent, written as u64 + 1);
+    }
+
+    #[test]
+    fn a_connection_that_is_reset_is_broken_and_shut_makes_both_ends_fail_at_once() {
+        let (mut wire, mut lib, far) = wire(1000);
+        rustix::net::connect_unspec(&far).expect("a reset");
+        while wire.turn(&soon()).is_ok() {}
+        assert!(matches!(wire.end(), Some(End::Broken(reason)) if reason == "Connection reset by peer"));
+        wire.shut();
+        assert_eq!(lib.write(&[0]).expect_err("shut").kind(), ErrorKind::BrokenPipe);
+        assert_eq!(lib.read(&mut [0; 10]).expect("the end"), 0);
+    }
+}

@@ -1,8 +1,16 @@
 //! The transport against real servers: sshd, and servers that do what sshd never would.
 
 mod exec;
+mod faults;
+mod host_keys;
+mod login;
+mod proxy;
+mod shells;
 
 use std::time::Duration;
+
+use std::fs;
+use std::path::PathBuf;
 
 use lab::sshd::Sshd;
 use stagecraft_net::ssh::{ConnectError, Connection, Endpoint, Trust, connect, resolve};
@@ -57,4 +65,27 @@ fn run(connection: &mut Connection, line: &str, input: &[u8]) -> (Result<Ended, 
         &within(LONG),
     );
     (ended, said)
+}
+
+/// An `ssh_config` beside the server's own, with these lines for every host.
+fn config(sshd: &Sshd, lines: &str) -> PathBuf {
+    let hosts = sshd.known_hosts();
+    let text =
+        format!("{lines}\nUserKnownHostsFile {}\nGlobalKnownHostsFile /dev/null\nLogLevel ERROR\n", hosts.display());
+    write(sshd, "ssh_config", &text)
+}
+
+/// A file of its own name in the server's directory.
+fn write(sshd: &Sshd, name: &str, text: &str) -> PathBuf {
+    let file = tempfile::Builder::new().prefix(name).tempfile_in(sshd.dir()).expect("a file");
+    let (_, path) = file.keep().expect("kept");
+    fs::write(&path, text).expect("written");
+    path
+}
+
+/// The failure of a connection, whole: headline and detail.
+fn told(error: &ConnectError) -> String {
+    let failed = error.failed();
+    let detail = failed.diagnostics[0].detail.clone().unwrap_or_default();
+    format!("{}\n{detail}", failed.headline())
 }

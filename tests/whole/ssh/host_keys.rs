@@ -1,0 +1,184 @@
+//! Is it the right server: `known_hosts` in all its forms, over a real one.
+
+use std::fs;
+use std::process::Command;
+
+use lab::sshd::{KeyType, Options, Sshd};
+use stagecraft_net::failure::Kind;
+use stagecraft_net::ssh::{ConnectError, Endpoint, HostKeyError, Trust, connect, resolve};
+
+use super::{LONG, config, told, try_connect, within, write};
+
+/// The way to a server whose `known_hosts` holds this.
+fn knowing(sshd: &Sshd, text: &str) -> Endpoint {
+    Endpoint { known_hosts: Some(write(sshd, "known_hosts", text)), ..sshd.endpoint("host") }
+}
+
+fn refused(endpoint: &Endpoint, trust: Trust) -> (HostKeyError, String) {
+    match connect(&resolve(endpoint).expect("a target"), trust, &within(LONG)) {
+        Err(error @ ConnectError::HostKey { .. }) => {
+            assert_eq!((error.kind(), error.before_authentication()), (Kind::HostKey, false));
+            let text = told(&error);
+            let ConnectError::HostKey { error, .. } = error else { unreachable!() };
+            (*error, text)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A key of another server.
+fn foreign() -> String {
+    let dir = tempfile::tempdir().expect("a directory");
+    lab::sshd::keygen(&dir.path().join("key"), KeyType::Ed25519, "").expect("a key").trim().to_owned()
+}
+
+#[test]
+fn an_unknown_key_is_refused_before_anybody_logs_in_and_the_line_that_is_told_makes_it_known() {
+    let sshd = Sshd::start().expect("sshd");
+    let endpoint = knowing(&sshd, "# nobody\nother.example.com ssh-ed25519 AAAA\n");
+    let (error, text) = refused(&endpoint, Trust::Strict);
+    let HostKeyError::Unknown { line: Some(line), .. } = error else { panic!("{error:?}") };
+    let fingerprint = Command::new("ssh-keygen").arg("-lf").arg(sshd.dir().join("host_ed25519.pub")).output();
+    let fingerprint = String::from_utf8(fingerprint.expect("ssh-keygen").stdout).expect("text");
+    let fingerprint = fingerprint.split(' ').nth(1).expect("a fingerprint");
+    for part in [fingerprint, "ED25519", &line, &endpoint.known_hosts.as_ref().expect("a file").display().to_string()] {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+    assert!(!sshd.log().contains("Accepted"), "{}", sshd.log());
+    try_connect(&knowing(&sshd, &format!("{line}\n"))).expect("known by that line");
+}
+
+#[test]
+fn a_changed_key_is_refused_in_both_ways_of_trust_with_both_fingerprints_and_the_place() {
+    let sshd = Sshd::start().expect("sshd");
+    let endpoint = knowing(&sshd, &format!("# first line\n[127.0.0.1]:{} {}\n", sshd.port(), foreign()));
+    for trust in [Trust::Strict, Trust::AcceptNew] {
+        let (error, text) = refused(&endpoint, trust);
+        assert!(matches!(error, HostKeyError::Changed { .. }), "{error:?}");
+        assert_eq!(text.matches("SHA256:").count(), 2, "{text}");
+        assert!(text.contains(&format!("{}:2", endpoint.known_hosts.as_ref().expect("a file").display())), "{text}");
+    }
+    assert!(!sshd.log().contains("Accepted"));
+}
+
+#[test]
+fn a_revoked_key_is_refused_even_when_another_line_trusts_it() {
+    let sshd = Sshd::start().expect("sshd");
+    let key = sshd.host_key(KeyType::Ed25519).expect("a key");
+    let text = format!("[127.0.0.1]:{} {key}\n@revoked * {key}\n", sshd.port());
+    for trust in [Trust::Strict, Trust::AcceptNew] {
+        let (error, text) = refused(&knowing(&sshd, &text), trust);
+        assert!(matches!(error, HostKeyError::Revoked { .. }) && text.contains(":2"), "{text}");
+    }
+}
+
+#[test]
+fn hashed_names_patterns_and_lines_behind_junk_are_found() {
+    let sshd = Sshd::start().expect("sshd");
+    let key = sshd.host_key(KeyType::Ed25519).expect("a key");
+    let port = sshd.port();
+    let hashed = write(&sshd, "hashed", &format!("[127.0.0.1]:{port} {key}\n"));
+    let done = Command::new("ssh-keygen").args(["-H", "-f"]).arg(&hashed).output().expect("ssh-keygen");
+    assert!(done.status.success(), "{done:?}");
+    let hashed = fs::read_to_string(hashed).expect("a file");
+    assert!(hashed.starts_with("|1|"), "{hashed}");
+    for text in [
+        hashed,
+        format!("[127.0.0.*]:{port} {key}\n"),
+        format!("%%% no line\n{}\n[127.0.0.1]:{port} {key}", "x".repeat(10_000)),
+        format!("127.0.0.1 {key}\n"),
+    ] {
+        try_connect(&knowing(&sshd, &text)).unwrap_or_else(|error| panic!("{text}: {}", told(&error)));
+    }
+    let negated = format!("[127.0.0.*]:{port},![127.0.0.1]:{port} {key}\n");
+    assert!(matches!(refused(&knowing(&sshd, &negated), Trust::Strict).0, HostKeyError::Unknown { .. }));
+}
+
+#[test]
+fn a_server_is_asked_for_the_key_that_is_known_though_it_and_we_prefer_another() {
+    let options = Options { host_keys: vec![KeyType::Ed25519, KeyType::Rsa, KeyType::Ecdsa], ..Options::default() };
+    let sshd = Sshd::with(&options).expect("sshd");
+    for key in [KeyType::Rsa, KeyType::Ecdsa, KeyType::Ed25519] {
+        let line = format!("[127.0.0.1]:{} {}\n", sshd.port(), sshd.host_key(key).expect("a key"));
+        try_connect(&knowing(&sshd, &line)).unwrap_or_else(|error| panic!("{key:?}: {}", told(&error)));
+    }
+}
+
+#[test]
+fn a_server_that_shows_a_certificate_is_known_by_its_plain_key() {
+    let options = Options { config: vec![], ..Options::default() };
+    let sshd = Sshd::with(&options).expect("sshd");
+    // A second server with the same key and a certificate for it.
+    let ca = sshd.dir().join("ca");
+    lab::sshd::keygen(&ca, KeyType::Ed25519, "").expect("a key");
+    let signed = Command::new("ssh-keygen")
+        .args(["-q", "-h", "-I", "host", "-n", "127.0.0.1", "-s"])
+        .arg(&ca)
+        .arg(sshd.dir().join("host_ed25519.pub"))
+        .output()
+        .expect("ssh-keygen");
+    assert!(signed.status.success(), "{signed:?}");
+    let certificate = sshd.dir().join("host_ed25519-cert.pub");
+    let config = vec![
+        format!("HostKey {}", sshd.dir().join("host_ed25519").display()),
+        format!("HostCertificate {}", certificate.display()),
+    ];
+    let second = Sshd::with(&Options { config, ..Options::default() }).expect("sshd");
+    let line = format!("[127.0.0.1]:{} {}\n", second.port(), sshd.host_key(KeyType::Ed25519).expect("a key"));
+    try_connect(&knowing(&second, &line)).unwrap_or_else(|error| panic!("{}", told(&error)));
+    let authority = fs::read_to_string(ca.with_extension("pub")).expect("a key");
+    let (error, text) = refused(&knowing(&second, &format!("@cert-authority * {authority}")), Trust::Strict);
+    assert!(matches!(error, HostKeyError::Unknown { .. }) && text.contains("certificates are not supported"), "{text}");
+}
+
+#[test]
+fn a_new_key_is_accepted_by_choice_once_and_known_to_openssh_from_then_on() {
+    let sshd = Sshd::start().expect("sshd");
+    let file = sshd.dir().join("new").join("known_hosts");
+    let endpoint = Endpoint { known_hosts: Some(file.clone()), ..sshd.endpoint("host") };
+    let target = resolve(&endpoint).expect("a target");
+    for _ in 0..2 {
+        connect(&target, Trust::AcceptNew, &within(LONG)).expect("accepted");
+    }
+    assert_eq!(fs::read_to_string(&file).expect("written").lines().count(), 1);
+    connect(&target, Trust::Strict, &within(LONG)).expect("known");
+    let ssh = Command::new("ssh")
+        .arg("-F")
+        .arg(sshd.client_config())
+        .args(["-o", "StrictHostKeyChecking=yes", "-o"])
+        .arg(format!("UserKnownHostsFile={}", file.display()))
+        .args(["lab", "echo known"])
+        .output()
+        .expect("ssh");
+    assert_eq!(String::from_utf8_lossy(&ssh.stdout), "known\n", "{ssh:?}");
+}
+
+#[test]
+fn an_alias_of_ssh_config_and_its_files_and_host_key_alias_are_used() {
+    let sshd = Sshd::start().expect("sshd");
+    let key = sshd.host_key(KeyType::Ed25519).expect("a key");
+    let mine = write(&sshd, "mine", &format!("fleet {key}\n"));
+    let lines = format!(
+        "Host app-1\n HostName 127.0.0.1\n Port {}\n User {}\n IdentityFile {}\n IdentityAgent none\n HostKeyAlias fleet\n \
+         UserKnownHostsFile /nowhere/hosts {}\nHost *",
+        sshd.port(),
+        sshd.user(),
+        sshd.key().display(),
+        mine.display()
+    );
+    let alias = Endpoint { name: "app-1".to_owned(), config: Some(config(&sshd, &lines)), ..Endpoint::default() };
+    try_connect(&alias).unwrap_or_else(|error| panic!("{}", told(&error)));
+    // The file that is named for the host is the only one.
+    let named = Endpoint { known_hosts: Some(write(&sshd, "empty", "")), ..alias };
+    assert!(matches!(refused(&named, Trust::Strict).0, HostKeyError::Unknown { .. }));
+}
+
+#[test]
+fn files_that_cannot_be_read_or_written_are_told_before_and_after() {
+    let sshd = Sshd::start().expect("sshd");
+    let folder = Endpoint { known_hosts: Some(sshd.dir().to_owned()), ..sshd.endpoint("host") };
+    assert!(matches!(refused(&folder, Trust::Strict).0, HostKeyError::Unreadable { .. }));
+    assert_eq!(sshd.connections(), 0);
+    let nowhere = Endpoint { known_hosts: Some("/proc/nowhere/known_hosts".into()), ..sshd.endpoint("host") };
+    assert!(matches!(refused(&nowhere, Trust::AcceptNew).0, HostKeyError::Unwritable { .. }));
+}

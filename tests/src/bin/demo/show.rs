@@ -31,8 +31,8 @@ impl std::error::Error for Interrupted {}
 /// The demo. `keep` leaves the hosts up afterwards.
 pub(crate) fn demo(keep: bool) -> Result<()> {
     let screen = Screen::new()?;
-    screen.say("Real: SSH, sudo's rules, the sandboxed provider, every command line.");
-    screen.say("Simulated: tailscale, systemctl, apt-get and curl on the hosts, and the network that they join.");
+    screen.say("Real: the product, its sandboxed provider, SSH, every script and command line that reaches a host.");
+    screen.say("Simulated: tailscale, systemctl, apt-get, curl and sudo on the hosts, and the network that they join.");
     let begin = Instant::now();
     let site = scene::lay()?;
     screen.say(&format!("\n{} hosts on loopback, up in {}:\n", ROLES.len(), seconds(begin.elapsed())));

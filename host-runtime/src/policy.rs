@@ -6,7 +6,7 @@
 
 use boundary::argv::check_env_name;
 use boundary::command::{Command, Mode};
-use boundary::grant::{Grant, Granted, Grants, Problem, Problems, Rights, Shape, Stdin, Verb};
+use boundary::grant::{Grant, Granted, Grants, Problem, Problems, Rights, Shape, Stdin, Verb, is_slot};
 use serde_json::Value;
 
 use crate::contract::{CommandRequest, Denial, Descriptor, StdinRule};
@@ -149,10 +149,17 @@ fn asked(descriptor: &Descriptor) -> Result<Vec<Grant>, PolicyError> {
     let slots: Vec<&str> = descriptor.secrets.iter().map(|slot| slot.slot.as_str()).collect();
     let mut grants = Vec::new();
     let mut mistakes = Vec::new();
+    for (place, slot) in descriptor.secrets.iter().enumerate().filter(|(_, slot)| !is_slot(&slot.slot)) {
+        let name = boundary::text::one_line(&slot.slot);
+        mistakes.push(format!(
+            "secrets[{place}].slot: `{name}` cannot name a slot: letters, digits, `-` and `_` are wanted"
+        ));
+    }
     for (place, request) in descriptor.commands.iter().enumerate() {
         if let StdinRule::Secret(slot) = &request.stdin
             && !slots.contains(&slot.as_str())
         {
+            let slot = boundary::text::one_line(slot);
             mistakes.push(format!("commands[{place}].stdin: the slot `{slot}` is not among the descriptor's secrets"));
         }
         match requested(request) {

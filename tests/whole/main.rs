@@ -4,6 +4,7 @@
 mod cli;
 mod demo;
 mod failures;
+mod grants;
 mod guests;
 mod journey;
 mod laws;

@@ -161,6 +161,12 @@ impl Shape {
     }
 }
 
+/// Whether a text can name a slot: letters, digits, `-` and `_`.
+#[must_use]
+pub fn is_slot(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
 impl fmt::Display for Verb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -114,10 +114,13 @@ fn every_mistake_of_a_descriptor_is_told_with_the_field_that_it_stands_in() {
     bad.env = vec!["PATH".to_owned()];
     bad.stdin = StdinRule::OutputOf(vec!["curl".to_owned(), "**".to_owned()]);
     let secret = CommandRequest { stdin: StdinRule::Secret("other".to_owned()), ..request(&["a"]) };
-    let error = Policy::new(&descriptor(vec![request(&["a"]), bad, secret]), "").unwrap_err();
+    let mut asks = descriptor(vec![request(&["a"]), bad, secret]);
+    asks.secrets.push(SecretSlot { slot: "a slot".to_owned(), ..asks.secrets[0].clone() });
+    let error = Policy::new(&asks, "").unwrap_err();
     assert_eq!(
         error.to_string(),
         "the descriptor cannot be read:\n\
+         secrets[1].slot: `a slot` cannot name a slot: letters, digits, `-` and `_` are wanted\n\
          commands[1].argv[0], column 1: the program must be written out as one plain word: no hole, no alternatives, no `=`, no dash in front\n\
          commands[1].argv[1], column 1: one word or one group must stand here: quote what is meant as it stands\n\
          commands[1].env: the environment variable PATH is never set for a command: it changes which code runs\n\

@@ -5,9 +5,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::parse::is_slot;
 use super::shape::{Config, Misfit, Shape, is_printable, short};
-use super::{Grant, Granted, Stdin, Verb};
+use super::{Grant, Granted, Stdin, Verb, is_slot};
 use crate::argv;
 use crate::command::{Chunk, Command, Mode};
 

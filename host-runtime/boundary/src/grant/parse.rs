@@ -7,7 +7,7 @@ use std::iter::Peekable;
 use std::str::Chars;
 
 use super::shape::{Choice, Item, Pattern, Shape, ambiguous};
-use super::{Grant, Granted, Grants, Stdin, Verb};
+use super::{Grant, Granted, Grants, Stdin, Verb, is_slot};
 use crate::argv;
 
 /// Characters that mean something outside quotes.
@@ -702,11 +702,6 @@ fn plain(token: &Token) -> Option<&str> {
         },
         _ => None,
     }
-}
-
-/// Whether a text can name a slot.
-pub(super) fn is_slot(slot: &str) -> bool {
-    !slot.is_empty() && slot.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 /// `; did you mean …?`, where a known word is near enough to be a slip of the hand.

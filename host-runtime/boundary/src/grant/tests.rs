@@ -266,6 +266,7 @@ fn shapes_that_could_take_one_word_in_two_ways_are_refused() {
     }
     for shape in [
         "a [-b | --b=*]* *",
+        "a [*]* --b=*",
         "a [--x=a | --x=*]*",
         "a [x]* y x",
         "a [x]* y [x]*",
@@ -490,6 +491,7 @@ fn a_right_is_what_was_asked_for_and_given_each_whole() {
     );
     assert!(decide("", "look a **", command(&["a"])).ends_with("asks for no such command"));
     assert!(decide("look a", "", command(&["a"])).ends_with("no grant allows it"));
+    assert!(decide("look a", "look b", command(&["a"])).ends_with("no grant allows it"), "another program is not near");
     // Two grants that each allow a part do not add up to one that allows both.
     let both = with(&["a"], |command| {
         command.as_root = true;
@@ -522,6 +524,15 @@ fn a_denial_names_the_command_by_its_place_and_the_nearest_grant_by_its_line() {
          word 3, `it's | now`, is not `--force`"
     );
     assert_eq!(denial.grant.unwrap().to_string(), "change netctl down 'it'\"'\"'s | now'");
+}
+
+#[test]
+fn a_slot_that_no_line_can_name_gets_no_line() {
+    let odd = Stdin::Secret("not a slot".to_owned());
+    let rights = Rights::new(vec![Grant { stdin: odd, ..grant("change a") }], Vec::new());
+    let join = with(&["a"], |command| command.stdin = vec![Chunk::Secret("not a slot".to_owned())]);
+    let denial = rights.decide(Mode::Run, &[join], &config).unwrap_err();
+    assert!(matches!(denial.refusal, Refusal::NotGranted(None)) && denial.grant.is_none());
 }
 
 #[test]

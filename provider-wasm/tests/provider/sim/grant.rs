@@ -1,64 +1,64 @@
-//! Holds a command against the descriptor, by the grammar of grants, so that a command that nobody could grant fails here.
+//! Holds every command against what the descriptor asks for and what the host grants the built-in provider, by the host's
+//! own decision: a command that would be denied on a real machine fails here.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
-use tailscale_provider::port::{Chunk, Command};
-use tailscale_provider::provider::{CommandRequest, Descriptor, StdinRule, describe};
+use boundary::command::{self as host, Mode};
+use boundary::grant::{Grant, Grants, Rights, Shape, Stdin, Verb};
+use tailscale_provider::port::{Chunk, Command, Condition};
+use tailscale_provider::provider::{StdinRule, describe};
 
-/// Panics unless the descriptor asks for this command.
-pub(crate) fn check(command: &Command, batch: &[Command], looks: bool, config: &str) {
-    let config: serde_json::Value = serde_json::from_str(config).unwrap_or_default();
-    let server = config.get("login_server").and_then(serde_json::Value::as_str);
-    static DESCRIPTOR: LazyLock<Descriptor> = LazyLock::new(describe);
-    let asked = DESCRIPTOR.commands.iter().any(|request| fits(request, command, batch, looks, server));
-    assert!(asked, "the descriptor does not ask for {command:?}");
-}
+static RIGHTS: LazyLock<Rights> = LazyLock::new(|| {
+    let given = Grants::parse(include_str!("../../../../host-runtime/builtin/tailscale.grants"));
+    Rights::new(asked(), given.unwrap_or_else(|problems| panic!("{problems}")).lines().to_vec())
+});
 
-fn fits(request: &CommandRequest, command: &Command, batch: &[Command], looks: bool, server: Option<&str>) -> bool {
-    let env = command.env.iter().all(|(name, _)| request.env.iter().any(|known| known == name));
-    let stdin = match &request.stdin {
-        StdinRule::None => command.stdin.is_empty(),
-        StdinRule::Any => true,
-        StdinRule::Secret(slot) => command.stdin.iter().any(|chunk| matches!(chunk, Chunk::Secret(own) if own == slot)),
-        StdinRule::OutputOf(argv) => match command.stdin.as_slice() {
-            [Chunk::StdoutOf(place)] => batch.get(*place as usize).is_some_and(|from| from.argv == *argv),
-            _ => false,
+fn asked() -> Vec<Grant> {
+    let shape = |words: &[String]| Shape::parse(words).unwrap_or_else(|problems| panic!("{words:?}: {problems}"));
+    let requests = describe().commands;
+    let grants = requests.iter().map(|request| Grant {
+        verb: if request.mutates { Verb::Change } else { Verb::Look },
+        root: request.as_root,
+        env: request.env.clone(),
+        stdin: match &request.stdin {
+            StdinRule::None => Stdin::None,
+            StdinRule::Any => Stdin::Any,
+            StdinRule::Secret(slot) => Stdin::Secret(slot.clone()),
+            StdinRule::OutputOf(words) => Stdin::OutputOf(shape(words)),
         },
+        shape: shape(&request.argv),
+    });
+    grants.collect()
+}
+
+/// Panics unless the whole batch would be admitted.
+pub(crate) fn check(commands: &[Command], mode: Mode, config: &str) {
+    let config: serde_json::Value = serde_json::from_str(config).unwrap_or_default();
+    let value = |pointer: &str| config.pointer(pointer)?.as_str().map(str::to_owned);
+    let commands: Vec<host::Command> = commands.iter().map(command).collect();
+    if let Err(denial) = RIGHTS.decide(mode, &commands, &value) {
+        panic!("{denial}");
+    }
+}
+
+fn command(command: &Command) -> host::Command {
+    let chunk = |chunk: &Chunk| match chunk {
+        Chunk::Bytes(bytes) => host::Chunk::Bytes(bytes.clone()),
+        Chunk::Secret(slot) => host::Chunk::Secret((*slot).to_owned()),
+        Chunk::StdoutOf(place) => host::Chunk::StdoutOf(*place),
     };
-    env && stdin
-        && (!looks || !request.mutates)
-        && (request.as_root || !command.as_root)
-        && words(&request.argv, &command.argv, server)
-}
-
-fn words(pattern: &[String], argv: &[String], server: Option<&str>) -> bool {
-    match (pattern.split_first(), argv.split_first()) {
-        (None, None) => true,
-        (Some((group, [])), _) if group.starts_with('[') => {
-            let choices: Vec<&str> =
-                group.trim_start_matches('[').trim_end_matches("]*").split(" | ").map(str::trim).collect();
-            let mut used = Vec::new();
-            argv.iter().all(|word| match choices.iter().position(|choice| matches(choice, word, server)) {
-                Some(place) if !used.contains(&place) => {
-                    used.push(place);
-                    true
-                }
-                _ => false,
-            })
-        }
-        (Some((word, pattern)), Some((own, argv))) => matches(word, own, server) && words(pattern, argv, server),
-        _ => false,
-    }
-}
-
-fn matches(pattern: &str, word: &str, server: Option<&str>) -> bool {
-    if let Some(prefix) = pattern.strip_suffix("$config/login_server") {
-        return word.strip_prefix(prefix).is_some_and(|value| Some(value) == server);
-    }
-    match pattern.strip_suffix('*') {
-        Some(prefix) => {
-            word.strip_prefix(prefix).is_some_and(|hole| !hole.starts_with('-') && !hole.contains(char::is_control))
-        }
-        None => pattern == word,
+    host::Command {
+        argv: command.argv.clone(),
+        env: command.env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        stdin: command.stdin.iter().map(chunk).collect(),
+        as_root: command.as_root,
+        timeout: Duration::from_millis(command.timeout_ms.into()),
+        runs: match command.runs {
+            Condition::Ok => host::Condition::Ok,
+            Condition::Failed => host::Condition::Failed,
+            Condition::Always => host::Condition::Always,
+        },
+        accepted: command.accepted.clone(),
     }
 }

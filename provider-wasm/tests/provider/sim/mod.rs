@@ -1,11 +1,12 @@
 //! A host of the model behind the provider's own traits, as the exec layer would show it: conditions, time limits, root by
-//! `sudo -n`, scrubbed outputs. Every command is held against the descriptor, so what runs here is what can be granted.
+//! `sudo -n`, scrubbed outputs. Every batch is held against the descriptor and the built-in grants: what runs here is allowed.
 
 pub(crate) mod grant;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
+use boundary::command::Mode;
 use tailscale_model::{Call, Machine, Reply, World};
 use tailscale_provider::act::Hands;
 use tailscale_provider::port::{
@@ -225,9 +226,7 @@ impl Observer for Host {
     }
 
     fn probe(&self, commands: Vec<Command>) -> Result<Vec<Output>, ExecError> {
-        for command in &commands {
-            grant::check(command, &commands, true, &self.config);
-        }
+        grant::check(&commands, Mode::Probe, &self.config);
         self.batches.borrow_mut().push(Batch { step: None, commands: commands.clone() });
         if let Some(error) = self.refuses.borrow().clone() {
             return Err(error);
@@ -245,9 +244,7 @@ impl Observer for Host {
 
 impl Actor for Host {
     fn run(&self, step: &str, commands: Vec<Command>) -> Result<Vec<Output>, ExecError> {
-        for command in &commands {
-            grant::check(command, &commands, false, &self.config);
-        }
+        grant::check(&commands, Mode::Run, &self.config);
         let number = self.batches.borrow().iter().filter(|batch| batch.step.is_some()).count();
         self.batches.borrow_mut().push(Batch { step: Some(step.to_owned()), commands: commands.clone() });
         if let Some(error) = self.refuses.borrow().clone() {

@@ -8,14 +8,18 @@
 use std::time::Instant;
 
 use boundary::answer::{Answer, Limits, Ran, Reader};
-use boundary::command::{Mode, Output};
+use boundary::command::{Ending, Mode, Output};
 use boundary::script::{self, LOCK_PATH, Lock, Nonce, SCRATCH, SEARCH_PATH, Script};
 use boundary::scrub::Scrubber;
+use boundary::text;
 
 use crate::policy::Admitted;
 use crate::secrets::Vault;
 use crate::transport::{Ended, ExecError, Flow, Stream, Transport};
 use crate::until::{Until, Wake};
+
+/// How many characters of what a machine said instead of an answer are passed on.
+const SAID: usize = 500;
 
 /// One connection that takes admitted batches.
 pub struct Session {
@@ -150,10 +154,12 @@ impl Session {
         drop(script);
         let cut = match &ended {
             Ok(_) => None,
-            Err(ExecError::Refused(why)) => return Err(SessionError::NotStarted(boundary::text::one_line(why))),
+            Err(ExecError::Refused(why)) => {
+                return Err(SessionError::NotStarted(text::bounded(&text::one_line(why), SAID)));
+            }
             Err(ExecError::Deadline) => Some(SessionError::Deadline),
             Err(ExecError::Cancelled) => Some(SessionError::Cancelled),
-            Err(ExecError::Lost(why)) => Some(SessionError::Lost(boundary::text::one_line(why))),
+            Err(ExecError::Lost(why)) => Some(SessionError::Lost(text::one_line(why))),
         };
         let answer = reader.finish(begun.elapsed(), ended == Ok(Ended::Closed));
         if let Some(cut) = &cut {
@@ -161,7 +167,7 @@ impl Session {
         }
         match answer {
             Answer::Ran(ran) => Ok(self.ran(ran, cut)),
-            Answer::NotStarted { said } => Err(SessionError::NotStarted(said)),
+            Answer::NotStarted { said } => Err(SessionError::NotStarted(text::bounded(&text::one_line(said), SAID))),
             Answer::Busy { holder } => Err(SessionError::Busy(holder)),
             Answer::NoLock { uid: Some(0), why } => {
                 Err(SessionError::Unusable(format!("its lock {} could not be taken: {why}", self.place.lock)))
@@ -182,6 +188,12 @@ impl Session {
         }
         let cut_short = match (ran.stop, ran.complete) {
             (Some(stop), _) => Some(SessionError::Garbled(stop.to_string())),
+            // It says that it is done, so nothing was lost on the way: it does not say what it was asked.
+            (None, true) if ran.outputs.iter().any(|output| output.ending == Ending::Unknown) => {
+                Some(SessionError::Garbled(
+                    "the machine's answer lacks the result of a command that it was given".to_owned(),
+                ))
+            }
             (None, true) => None,
             (None, false) => Some(cut.unwrap_or_else(|| {
                 SessionError::Lost("the machine ended the session before the last command was done".to_owned())
@@ -224,6 +236,6 @@ fn render(batch: &Admitted, vault: Option<&Vault>, place: &Place) -> Result<Scri
 /// Who holds the machine, for those who find it busy.
 fn owner() -> String {
     let name = std::fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = boundary::text::bounded(&boundary::text::one_line(name), 100);
+    let name = text::bounded(&text::one_line(name), 100);
     format!("stagecraft-net, process {} on {}", std::process::id(), if name.is_empty() { "?" } else { &name })
 }

@@ -8,6 +8,7 @@ mod grants;
 mod guests;
 mod journey;
 mod laws;
+mod lies;
 mod rig;
 mod secrets;
 mod ssh;

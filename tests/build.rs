@@ -1,4 +1,4 @@
-//! Builds the bad guests for the tests of the sandbox (`tests/whole/guests.rs`): one crate, once plain and once with each
+//! Builds the bad guests for the tests of the sandbox (`tests/whole/guests`): one crate, once plain and once with each
 //! thing that a provider must not import.
 
 use std::path::PathBuf;

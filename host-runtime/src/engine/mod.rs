@@ -107,6 +107,7 @@ impl Engine {
     /// When the machine has no thread left, or its processor is not one that can be compiled for.
     pub fn new(options: Options) -> Result<Self, EngineError> {
         let Options { limits, cache, watch } = options;
+        // The guard is wasmtime's own default: with it one check of a pointer serves every offset from it.
         let codegen = match &watch {
             None => Codegen { reservation: limits.memory as u64, may_move: false, guard: 32 << 20, mapped: true },
             Some(_) => Codegen { reservation: 0, may_move: true, guard: 0, mapped: false },

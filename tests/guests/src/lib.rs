@@ -1,6 +1,6 @@
 //! A provider that misbehaves on request: the config names the misbehaviour.
 //!
-//! Built for `wasm32-wasip2` by the build script of `lab`; the tests that use it are `tests/whole/guests.rs`. On any other
+//! Built for `wasm32-wasip2` by the build script of `lab`; the tests that use it are `tests/whole/guests`. On any other
 //! target it is empty. Not for: anything else.
 #![cfg(target_family = "wasm")]
 

@@ -113,7 +113,11 @@ fn the_built_in_provider_is_granted_exactly_what_it_asks_for() {
 #[test]
 fn what_it_needs_passes_and_a_change_is_never_probed() {
     for (look, config) in looks() {
-        assert_eq!(decide(&RIGHTS, Mode::Probe, &[look.clone()], &config), Ok(vec![Verb::Look]), "{look:?}");
+        assert_eq!(
+            decide(&RIGHTS, Mode::Probe, std::slice::from_ref(&look), &config),
+            Ok(vec![Verb::Look]),
+            "{look:?}"
+        );
         assert_eq!(decide(&RIGHTS, Mode::Run, &[look], &config), Ok(vec![Verb::Look]));
     }
     for (batch, config) in changes() {

@@ -21,15 +21,21 @@ pub(crate) fn demo(args: &[&str]) -> Done {
     run(command(&demo.to_string_lossy()).args(args).env("LAB_BUILT", "1"))
 }
 
-/// Every test there is. The last lines are the test runner's own summary.
+/// Every test there is. The last lines are the test runner's own summary of tests that ran: examples in the documentation,
+/// of which some crates have none, come first.
 pub(crate) fn test(args: &[&str]) -> Done {
     bring(&[BUILD, HOSTS, SHELLS])?;
     // Whole-system tests run the product's binary, which `cargo test` alone does not build for them. One build with all
     // targets gives both the same features, so that nothing is compiled twice.
     run(cargo().args(["build", "--workspace", "--bins", "--tests"]))?;
-    let mut test = cargo();
-    test.args(["test", "--workspace", "--no-fail-fast"]).args(args).env("LAB_BUILT", "1");
-    run(&mut test)
+    let of = |which: &[&str]| {
+        let mut test = cargo();
+        test.args(["test", "--workspace", "--no-fail-fast"]).args(which).args(args).env("LAB_BUILT", "1");
+        test
+    };
+    let documented = run(&mut of(&["--doc"]));
+    run(&mut of(&["--lib", "--bins", "--tests"]))?;
+    documented
 }
 
 /// Formatting, clippy for both targets, documentation; each without a warning.

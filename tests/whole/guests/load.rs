@@ -1,6 +1,6 @@
 //! What an artifact can get wrong before it is called, and where its native code comes from.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -177,4 +177,24 @@ fn a_compiler_that_takes_too_much_or_says_nothing_is_one_error() {
     let time = said(limits(|limits| limits.compile_s = 1), &deaf);
     assert!(time.contains("the limit `compile_s`, 1 s"), "{time}");
     assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn the_product_compiles_its_provider_once_for_a_user() {
+    let home = tempfile::tempdir().expect("a folder");
+    let entries = || {
+        let code = home.path().join("cache/stagecraft-net/code");
+        let entries = std::fs::read_dir(code).expect("the user's own folder").map(|entry| entry.expect("an entry"));
+        // A second write would be another file under the same name.
+        entries.map(|entry| (entry.file_name(), entry.metadata().expect("stat").ino())).collect::<Vec<_>>()
+    };
+    let run = || {
+        let product = lab::product::Cli::new(home.path()).env("XDG_CACHE_HOME", home.path().join("cache"));
+        let ran = product.args(["provider", "list"]).run().expect("the product starts");
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        entries()
+    };
+    let first = run();
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert_eq!(run(), first);
 }

@@ -133,10 +133,13 @@ fn build(package: &str, name: &str) -> PathBuf {
     let path = beside().join(name);
     if std::env::var_os("LAB_BUILT").is_none() {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-        // Both packages together, as `cargo test -p lab` has it: one set of features, so nothing is compiled twice.
+        let folder = beside();
+        // The folder of the profile `dev` is the one that has another name.
+        let profile = folder.file_name().filter(|name| *name != "debug").unwrap_or(OsStr::new("dev"));
         let output = Command::new(cargo)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args(["build", "--quiet", "--package", package, "--bin", name])
+            .args(["build", "--quiet", "--package", package, "--bin", name, "--profile"])
+            .arg(profile)
             .stdin(Stdio::null())
             .output();
         match output {

@@ -146,23 +146,21 @@ impl Room {
         words
     }
 
-    /// The login shell that gives an ordinary user's `root` the looks of one; `None` where nothing need be done.
+    /// A login shell that gives an ordinary user's `root` the looks of one, and then is `shell`; just `shell` where
+    /// nothing need be done.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn login_shell(&self) -> Result<Option<PathBuf>> {
-        if self.login != Login::Root || geteuid().is_root() {
-            return Ok(None);
+    pub fn login_shell(&self, shell: Option<PathBuf>) -> Result<Option<PathBuf>> {
+        // Root is root, and where there is no namespace to be root of, the stand-in for `id` says that it is.
+        if self.login != Login::Root || self.view != View::UserNamespace {
+            return Ok(shell);
         }
-        let words = match self.view {
-            View::UserNamespace => "unshare --user --map-root-user -- /bin/sh",
-            // There the stand-in for `id` says so.
-            View::Proot | View::Mounts => return Ok(None),
-        };
-        let shell = self.dir.join("root-shell");
-        fs::write(&shell, format!("#!/bin/sh\nexec {words} \"$@\"\n"))?;
-        fs::set_permissions(&shell, fs::Permissions::from_mode(0o755))?;
-        Ok(Some(shell))
+        let then = shell.as_deref().unwrap_or(Path::new("/bin/bash")).display();
+        let path = self.dir.join("root-shell");
+        fs::write(&path, format!("#!/bin/sh\nexec unshare --user --map-root-user -- '{then}' \"$@\"\n"))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(Some(path))
     }
 
     /// Gives `path` and all below it to the one who logs in, where that is another than who runs this. Links are given

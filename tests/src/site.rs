@@ -169,8 +169,8 @@ impl Site {
 
         let mut options = spec.sshd;
         options.authorized.push(self.public_key.clone());
-        if options.login_shell.is_none() && options.force_command.is_none() {
-            options.login_shell = room.login_shell()?;
+        if options.force_command.is_none() {
+            options.login_shell = room.login_shell(options.login_shell)?;
         }
         options.room = Some(Arc::new(room));
         let sshd = Sshd::with(&options).with_context(|| format!("host {name}"))?;

@@ -176,7 +176,8 @@ impl fmt::Display for Verb {
     }
 }
 
-/// The line, as it would stand in an operator's file.
+/// The grant, as it would stand in an operator's file: on one line, or in the alternate form (`{:#}`) with long groups on
+/// lines of their own.
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.verb)?;
@@ -192,7 +193,8 @@ impl fmt::Display for Grant {
             Stdin::Secret(slot) => write!(f, " stdin=secret:{slot}")?,
             Stdin::OutputOf(shape) => write!(f, " stdin=output-of({shape})")?,
         }
-        write!(f, " {}", self.shape)
+        f.write_str(" ")?;
+        self.shape.fmt(f)
     }
 }
 

@@ -38,9 +38,9 @@ pub enum Reason {
     Secret(String),
     /// It is given variables that are not known to be harmless.
     Environment(Vec<String>),
-    /// A part of its words is the provider's to choose.
-    Hole(String),
-    /// Nothing is known of what this program does with these words.
+    /// Parts of its words are the provider's to choose.
+    Holes(Vec<String>),
+    /// Nothing is known of what this program does with these words. Said only where nothing graver is.
     Unknown(String),
 }
 
@@ -139,8 +139,11 @@ pub fn risk(grant: &Grant) -> Risk {
     if !unknown_env.is_empty() {
         reasons.push(Reason::Environment(unknown_env));
     }
-    reasons.extend(holes(&grant.shape).map(Reason::Hole));
-    if !is_known(&grant.shape) {
+    let holes: Vec<String> = holes(&grant.shape).collect();
+    if !holes.is_empty() {
+        reasons.push(Reason::Holes(holes));
+    }
+    if reasons.is_empty() && !is_known(&grant.shape) {
         reasons.push(Reason::Unknown(program.to_owned()));
     }
     reasons.sort();
@@ -215,7 +218,7 @@ impl fmt::Display for Reason {
             Self::OutputAsInput(source) => write!(f, "it reads whatever `{source}` brings"),
             Self::Secret(slot) => write!(f, "it is handed the secret `{slot}`"),
             Self::Environment(names) => write!(f, "it is given {}, which may change what runs", names.join(", ")),
-            Self::Hole(word) => write!(f, "the provider chooses what stands in `{word}`"),
+            Self::Holes(words) => write!(f, "the provider chooses what stands in `{}`", words.join("`, `")),
             Self::Unknown(program) => write!(f, "what `{program}` does with these words is not known here"),
         }
     }

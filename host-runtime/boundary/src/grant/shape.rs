@@ -297,19 +297,34 @@ pub(super) fn short(words: &str) -> String {
     text::bounded(&text::one_line(words), 120)
 }
 
+/// On one line; in the alternate form (`{:#}`) a long group stands on lines of its own, each a continuation.
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, item) in self.items.iter().enumerate() {
+            let broken = f.alternate() && item.is_long();
             if place > 0 {
-                f.write_str(" ")?;
+                f.write_str(if broken { "\n    " } else { " " })?;
             }
             match item {
                 // Else it would be read as the word of the grant.
                 Item::Word(_) if place == 0 && self.program() == "root" => f.write_str("'root'")?,
+                Item::Group(patterns) if broken => {
+                    for (place, pattern) in patterns.iter().enumerate() {
+                        f.write_str(if place == 0 { "[ " } else { "\n    | " })?;
+                        pattern.fmt(f)?;
+                    }
+                    f.write_str("\n    ]*")?;
+                }
                 item => item.fmt(f)?,
             }
         }
         Ok(())
+    }
+}
+
+impl Item {
+    fn is_long(&self) -> bool {
+        matches!(self, Self::Group(patterns) if patterns.len() > 3)
     }
 }
 

@@ -217,6 +217,16 @@ look cat /etc/os-release
 }
 
 #[test]
+fn a_long_group_can_stand_on_lines_of_its_own() {
+    let long = grant("change root a [--b=* | --c | --d=x|y | -e]* [--f | --g]* h");
+    assert_eq!(
+        format!("{long:#}"),
+        "change root a\n    [ --b=*\n    | --c\n    | --d=x|y\n    | -e\n    ]* [--f | --g]* h"
+    );
+    assert_eq!(grant(&format!("{long:#}")), long);
+}
+
+#[test]
 fn every_mistake_of_a_text_is_told_at_once_with_its_place_and_the_nearest_word() {
     let text = "  look x
 lok cat /etc/os-release
@@ -566,7 +576,7 @@ fn only_shapes_that_are_known_to_read_are_harmless_and_all_else_reads_treat_it_a
         ("look cat /etc/shadow", "what `cat` does with these words is not known here"),
         ("look cat /etc/os-release /etc/shadow", "what `cat` does with these words is not known here"),
         ("look cat", "what `cat` does with these words is not known here"),
-        ("look cat *", "the provider chooses what stands in `*`; what `cat` does with these words is not known here"),
+        ("look cat *", "the provider chooses what stands in `*`"),
         ("look uname -s -x", "what `uname` does with these words is not known here"),
         ("look systemctl show -H x", "what `systemctl` does with these words is not known here"),
         ("look systemctl show a -p", "what `systemctl` does with these words is not known here"),
@@ -576,23 +586,15 @@ fn only_shapes_that_are_known_to_read_are_harmless_and_all_else_reads_treat_it_a
         ("look env=LD_X_NOT,LANG uname", ""),
         ("look env=PYTHONPATH,LANG uname", "it is given PYTHONPATH, which may change what runs"),
         ("look stdin=any cat /etc/os-release", "any bytes may stand on its standard input"),
-        (
-            "look systemctl show **",
-            "`**` lets any words pass; what `systemctl` does with these words is not known here",
-        ),
-        (
-            "look /usr/bin/env",
-            "`/usr/bin/env` runs what it is told to run; what `/usr/bin/env` does with these words is not known here",
-        ),
+        ("look systemctl show **", "`**` lets any words pass"),
+        ("look /usr/bin/env", "`/usr/bin/env` runs what it is told to run"),
         (
             "change root stdin=output-of(curl u) sh -s",
-            "`sh` runs what it is told to run; root runs it; it changes the machine; it reads whatever `curl u` brings; \
-             what `sh` does with these words is not known here",
+            "`sh` runs what it is told to run; root runs it; it changes the machine; it reads whatever `curl u` brings",
         ),
         (
             "change root stdin=secret:k netctl up --n=* [--m=a*]*",
-            "root runs it; it changes the machine; it is handed the secret `k`; the provider chooses what stands in `--m=a*`; \
-             the provider chooses what stands in `--n=*`; what `netctl` does with these words is not known here",
+            "root runs it; it changes the machine; it is handed the secret `k`; the provider chooses what stands in `--n=*`, `--m=a*`",
         ),
     ] {
         if line.contains("LD_") {
@@ -652,7 +654,7 @@ fn pattern() -> impl Strategy<Value = String> {
 fn grant_line() -> impl Strategy<Value = String> {
     let item = prop_oneof![
         4 => pattern(),
-        2 => proptest::collection::vec(pattern(), 1..4).prop_map(|patterns| format!("[{}]*", patterns.join(" | "))),
+        2 => proptest::collection::vec(pattern(), 1..6).prop_map(|patterns| format!("[{}]*", patterns.join(" | "))),
     ];
     let stdin = proptest::sample::select(vec![
         "",
@@ -750,6 +752,8 @@ proptest! {
         if let Ok(grants) = Grants::parse(&line) {
             let grant = &grants.lines()[0].grant;
             let again = Grants::parse(&grant.to_string());
+            prop_assert_eq!(again.map(|grants| grants.lines()[0].grant.clone()), Ok(grant.clone()));
+            let again = Grants::parse(&format!("{grant:#}"));
             prop_assert_eq!(again.map(|grants| grants.lines()[0].grant.clone()), Ok(grant.clone()));
         }
     }

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use stagecraft_net::contract::{CommandRequest, Descriptor, StdinRule};
+use boundary::grant::{Risk, risk};
+use stagecraft_net::contract::{CommandRequest, Descriptor};
 use stagecraft_net::event::{Counts, Event, Fault, ProviderRef, SCHEMA, Tell};
+use stagecraft_net::policy::requested;
 
 use crate::args::{Global, Provider};
 use crate::exit::Exit;
@@ -66,32 +68,37 @@ pub(crate) fn describe(provider: &ProviderRef, descriptor: &Descriptor, list: bo
         let kinds: Vec<&str> = secret.kinds.iter().map(|kind| kind.name.as_str()).collect();
         let _ = writeln!(text, "  {}  named at {}; kinds: {}", secret.slot, secret.env_config_path, kinds.join(", "));
     }
-    for (mutates, title) in [(false, "commands that look"), (true, "commands that change the machine")] {
-        let commands: Vec<&CommandRequest> = descriptor.commands.iter().filter(|one| one.mutates == mutates).collect();
-        if !commands.is_empty() {
+    let (harmless, rest): (Vec<_>, Vec<_>) =
+        descriptor.commands.iter().map(|request| (request, judge(request))).partition(|(_, why)| why.is_none());
+    for (title, requests) in [("commands that are harmless", harmless), ("commands to treat as root", rest)] {
+        if !requests.is_empty() {
             let _ = writeln!(text, "\n{title}");
         }
-        for command in commands {
-            let _ = writeln!(text, "  {} {}", if command.as_root { '#' } else { '$' }, command.argv.join(" "));
-            let _ = writeln!(text, "      {}{}", command.reason, stdin(&command.stdin));
+        for (request, why) in requests {
+            let line = requested(request).map_or_else(|_| request.argv.join(" "), |grant| format!("{grant:#}"));
+            let _ = writeln!(text, "  {}\n      {}", line.replace('\n', "\n  "), request.reason);
+            if let Some(why) = why {
+                let _ = writeln!(text, "      because {why}");
+            }
         }
     }
     text
 }
 
-fn stdin(rule: &StdinRule) -> String {
-    match rule {
-        StdinRule::None => String::new(),
-        StdinRule::Any => "; takes input".to_owned(),
-        StdinRule::Secret(slot) => format!("; takes the secret {slot} on standard input"),
-        StdinRule::OutputOf(words) => format!("; takes the output of: {}", words.join(" ")),
+/// Why granting this is granting root; `None` where it is known to be harmless.
+fn judge(request: &CommandRequest) -> Option<String> {
+    let Ok(grant) = requested(request) else { return Some("no grant can say it".to_owned()) };
+    match risk(&grant) {
+        Risk::Harmless => None,
+        Risk::TreatAsRoot(reasons) => Some(reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+        _ => Some("its risk is not known here".to_owned()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stagecraft_net::contract::{SecretKind, SecretSlot};
+    use stagecraft_net::contract::{SecretKind, SecretSlot, StdinRule};
 
     #[test]
     fn a_provider_is_one_line_in_a_list_and_all_that_it_asks_for_otherwise() {
@@ -116,8 +123,9 @@ mod tests {
                 kinds: vec![SecretKind { name: "demo-key".to_owned(), prefix: "dk-".to_owned() }],
             }],
             commands: vec![
+                request("uname -s", false, false, StdinRule::None, "which system it is"),
                 request("demo status --json", false, false, StdinRule::None, "what the machine is"),
-                request("demo up --key=- [--tag=*]*", true, true, StdinRule::Secret("auth-key".to_owned()), "joins"),
+                request("demo up --key=- --tag=*", true, true, StdinRule::Secret("auth-key".to_owned()), "joins"),
                 request("sh -s", true, true, StdinRule::OutputOf(words("curl -f https://example.net/x")), "installs"),
             ],
         };

@@ -177,6 +177,56 @@ mod tests {
     }
 
     #[test]
+    fn another_host_may_start_while_one_pauses() {
+        struct Busy<'a> {
+            starts: &'a Starts,
+            until: &'a Until,
+            knocks: AtomicU32,
+        }
+        impl Route for Busy<'_> {
+            fn gate(&self) -> &str {
+                "gate"
+            }
+            fn connect(&self, _: &Until) -> Result<Box<dyn Transport>, Refused> {
+                match self.knocks.fetch_add(1, Ordering::SeqCst) {
+                    0 => Err(Refused { failed: Failed::host(Kind::Unreachable, "full", None), again: true }),
+                    _ => Ok(Box::new(Silent)),
+                }
+            }
+        }
+        let cancel = Cancel::new().expect("an eventfd");
+        let (starts, until) = (Starts::new(1), Until::after(LONG, &cancel));
+        let busy = Busy { starts: &starts, until: &until, knocks: AtomicU32::new(0) };
+        std::thread::scope(|scope| {
+            // Of the sixteen pauses the longest: a second.
+            let pausing = scope.spawn(|| dial(&busy, 15, busy.starts, busy.until).map(drop));
+            while busy.knocks.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            assert!(starts.acquire("gate", &until.sooner(Duration::from_millis(900))).is_ok());
+            assert_eq!(pausing.join().expect("no panic"), Ok(()));
+        });
+    }
+
+    #[test]
+    fn a_server_that_never_answers_is_unreachable_and_only_the_end_of_a_hosts_time_is_a_time_out() {
+        struct Silence;
+        impl Route for Silence {
+            fn gate(&self) -> &str {
+                "gate"
+            }
+            fn connect(&self, until: &Until) -> Result<Box<dyn Transport>, Refused> {
+                assert!(until.remaining() <= ATTEMPT, "one attempt may not use up all the time");
+                Err(Refused { failed: Failed::host(Kind::TimedOut, "nothing came", None), again: false })
+            }
+        }
+        let cancel = Cancel::new().expect("an eventfd");
+        let kind = |until: &Until| dial(&Silence, 0, &Starts::new(1), until).map(drop).map_err(|failed| failed.kind);
+        assert_eq!(kind(&Until::after(LONG, &cancel)), Err(Kind::Unreachable));
+        assert_eq!(kind(&Until::after(Duration::ZERO, &cancel)), Err(Kind::TimedOut));
+    }
+
+    #[test]
     fn a_time_that_is_up_before_the_first_attempt_is_told_as_that() {
         assert_eq!(knock(0, true, Duration::ZERO, false).1, 0);
         assert!(knock(0, true, Duration::ZERO, false).0.is_err_and(|why| why.contains("time was up")));

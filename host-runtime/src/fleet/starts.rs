@@ -170,6 +170,22 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_that_is_handed_to_one_who_gives_up_goes_on_to_the_next() {
+        // Which of the two comes first is up to the machine; both must leave nothing behind.
+        for _ in 0..500 {
+            let (starts, (cancel, until)) = (Starts::new(1), forever());
+            let held = starts.acquire("gate", &until).unwrap_or_else(|_| panic!("a slot"));
+            std::thread::scope(|scope| {
+                scope.spawn(|| drop(starts.acquire("gate", &until)));
+                wait_for(|| waiting(&starts, "gate") == 1);
+                scope.spawn(|| cancel.cancel());
+                drop(held);
+            });
+            assert!(starts.gates().is_empty());
+        }
+    }
+
+    #[test]
     fn a_deadline_or_a_cancellation_ends_the_wait_and_loses_no_slot() {
         let (starts, (cancel, until)) = (Starts::new(1), forever());
         let held = starts.acquire("gate", &until).unwrap_or_else(|_| panic!("a slot"));

@@ -347,16 +347,39 @@ mod tests {
     }
 
     #[test]
+    fn tags_that_are_not_permitted_to_the_first_host_stop_the_others_too() {
+        let (mut turns, now) = turns(2);
+        begin(&mut turns, 2, now);
+        turns.permission(0);
+        turns.changing(0);
+        turns.finish(0, failed(Kind::TagsNotPermitted));
+        assert!(matches!(turns.permission(1), Permission::Skip(_)));
+    }
+
+    #[test]
+    fn a_host_that_asks_late_does_not_go_before_one_that_is_parked_already() {
+        let (mut turns, now) = turns(3);
+        begin(&mut turns, 3, now);
+        assert_eq!(turns.permission(1), Permission::Park);
+        turns.park(1, now);
+        turns.finish(0, holds());
+        assert_eq!(turns.permission(2), Permission::Park);
+        turns.park(2, now);
+        assert_eq!(turns.next(now), Next::Host(1));
+    }
+
+    #[test]
     fn a_first_host_that_never_used_the_secret_proves_nothing_and_the_next_one_tries() {
         for lost in [Kind::Unreachable, Kind::DisruptionRefused] {
-            let (mut turns, now) = turns(2);
-            begin(&mut turns, 2, now);
+            let (mut turns, now) = turns(3);
+            begin(&mut turns, 3, now);
             turns.permission(0);
             turns.permission(1);
             turns.park(1, now);
             turns.finish(0, failed(lost));
             assert_eq!(turns.next(now), Next::Host(1));
             assert_eq!(turns.permission(1), Permission::Go);
+            assert_eq!(turns.permission(2), Permission::Park, "and it tries alone");
         }
     }
 

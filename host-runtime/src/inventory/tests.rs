@@ -145,6 +145,7 @@ infra:
   hosts:
     dev:
       App_1: {adress: 203.0.113.7, roles: app, tags: [t:a, 1.80, true, null]}
+      app-3: {address: -Fx, user: -l}
       app-2: {address: 'x;reboot', port: '22', user: 1000, role: [app]}
       -x: 7
     prod:

@@ -90,8 +90,7 @@ impl Node {
 pub(super) fn parse(text: &str) -> Result<Node, Vec<Finding>> {
     let mut builder =
         Builder { findings: Vec::new(), stack: Vec::new(), root: None, anchors: BTreeMap::new(), nodes: 0, kept: 0 };
-    // An editor's byte order mark is no content.
-    for event in Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text)) {
+    for event in Parser::new_from_str(text) {
         let taken = event
             .map_err(|error| {
                 let place = place(*error.marker());
@@ -426,6 +425,7 @@ mod tests {
         assert_eq!(codes("a: *nowhere")[0].0, "yaml-syntax");
         assert_eq!(codes("a: 1\n---\nb: 2\n"), [("second-document".to_owned(), Place { line: 2, column: 1 })]);
         assert_eq!(codes("a: !vault |\n  x\n")[0].0, "unknown-tag");
+        assert!(parse("\u{feff}a: 1\n").is_ok_and(|root| root.get("a").is_some()), "a byte order mark is no content");
         for empty in ["", "\n\n", "# only a comment\n", "\u{feff}"] {
             assert_eq!(codes(empty)[0].0, "empty-file", "{empty:?}");
         }

@@ -76,6 +76,14 @@ mod tests {
         let command = "plan".to_owned();
         json.read(Event::Begin { schema: SCHEMA, command, environment: None, provider: None, hosts });
         let outcome = Outcome { facts: Vec::new(), node: None, notes: Vec::new() };
+        json.read(Event::Ran {
+            host: "a".to_owned(),
+            step: None,
+            argv: Vec::new(),
+            as_root: false,
+            ending: "exited",
+            status: Some(0),
+        });
         for host in ["c", "a", "b"] {
             let (host, result) = (host.to_owned(), HostResult::Holds(outcome.clone()));
             json.read(Event::Done { host, result, millis: 1 });

@@ -127,7 +127,9 @@ fn up_tells_each_change_as_it_happens_and_all_of_them_at_the_end() {
         status: Some(0),
     };
     let log = |level| Event::Log { host: "app-1".to_owned(), level, message: format!("{level:?}") };
-    let changed = HostResult::Changed { steps: join("app-1"), outcome: outcome("app-1") };
+    let mut steps = join("app-1");
+    steps[1].disruptive = true;
+    let changed = HostResult::Changed { steps, outcome: outcome("app-1") };
     let events = vec![
         ran(None),
         begin("app-1", "install the client"),

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use boundary::answer::Answer;
-use boundary::command::Mode;
+use boundary::command::{Condition, Mode};
 
-use crate::machine::{CONNECTION, Machine, command, out, posix_shells, sh};
+use crate::machine::{CONNECTION, Machine, With, command, out, posix_shells, secret, sh};
 
 const LOGINS: [&str; 7] =
     ["/bin/dash", "/bin/bash", "/usr/bin/zsh", "/usr/bin/fish", "/bin/csh", "/bin/tcsh", "/bin/busybox"];
@@ -104,6 +104,22 @@ fn nothing_of_a_poisoned_environment_reaches_a_command() {
 }
 
 #[test]
+fn a_command_has_the_signals_and_the_folder_that_programs_expect() {
+    for shell in posix_shells() {
+        let machine = Machine::new(shell);
+        let look = sh("sed -n 's/^SigIgn:\\t//p' /proc/self/status; pwd; umask");
+        let ran = machine.ran(Mode::Run, &[look.clone(), look.runs(Condition::Always)]);
+        for output in &ran.outputs {
+            let said = out(output);
+            let [ignored, folder, umask] = said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
+            // With SIGPIPE ignored, `yes | head` would go on or complain. The C library keeps 32 and 33 for itself.
+            let ignored = u64::from_str_radix(ignored, 16).unwrap() & 0x7fff_ffff;
+            assert_eq!((ignored, folder, umask), (0, "/", "0022"), "{}", shell.name);
+        }
+    }
+}
+
+#[test]
 fn a_start_up_file_that_reads_standard_input_makes_nothing_run() {
     for shell in posix_shells() {
         let mut machine = Machine::new(shell);
@@ -144,4 +160,15 @@ fn a_far_side_that_runs_something_else_is_not_started_and_its_words_are_the_reas
         let answer = running.answer(&script, &machine.scrubber());
         assert_eq!(answer, Answer::NotStarted { said: said.to_owned() }, "{line}");
     }
+}
+
+#[test]
+fn a_far_side_that_gives_back_what_it_is_sent_is_not_started_and_the_secret_is_not_told() {
+    let mut machine = Machine::new(posix_shells()[0]);
+    machine.secrets.push(("auth", b"tskey-auth-it's".to_vec()));
+    let script = machine.render(Mode::Run, &[command(&["cat"]).stdin(&[secret("auth")])]);
+    let mut running = machine.start("/bin/sh", "exec cat", &script.input);
+    running._hold = None;
+    let Answer::NotStarted { said } = running.answer(&script, &machine.scrubber()) else { panic!("it did not run") };
+    assert!(said.contains("S0='<secret:auth>'") && !said.contains("tskey"), "{said}");
 }

@@ -61,14 +61,16 @@
 //! Not for: the steps that were shown, and the vault (the host runtime's call), and not for running anything.
 
 mod decide;
+mod lex;
 mod parse;
+mod problem;
 mod risk;
 mod shape;
 
 use std::fmt;
 
 pub use decide::{Denial, Refusal, Rights};
-pub use parse::{Problem, Problems};
+pub use problem::{Problem, Problems};
 pub use risk::{Reason, Risk, risk};
 pub use shape::{Config, Misfit, Shape};
 

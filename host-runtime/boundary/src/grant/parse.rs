@@ -1,101 +1,17 @@
 //! The text form of grants, and of a shape's words. Every mistake of a text is told at once, each with its place.
 //!
-//! Reading goes in two steps: characters to tokens, tokens to grants. Not for: what a grant means ([`super`]).
+//! Not for: characters ([`super::lex`]), or what a grant means ([`super`]).
 
-use std::fmt;
 use std::iter::Peekable;
-use std::str::Chars;
 
+use super::lex::{Lexer, Piece, Token};
+use super::problem::{Mistakes, Place, Problems};
 use super::shape::{Choice, Item, Pattern, Shape, ambiguous};
 use super::{Grant, Granted, Grants, Stdin, Verb, is_slot};
 use crate::argv;
 
-/// Characters that mean something outside quotes.
-pub(super) const SPECIAL: &[u8] = b" *|[]()$'\"";
 /// The most words and alternatives of one shape: far more than a person reads, few enough to compare each with each.
 const LONGEST: usize = 256;
-
-/// A mistake in a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The line, from 1. In the words of a descriptor: the word, from 1.
-    pub line: usize,
-    /// The column, from 1, in characters.
-    pub column: usize,
-    /// What was found, what was wanted, what to do.
-    pub message: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.line, self.column, self.message)
-    }
-}
-
-/// All mistakes of a text, in its order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems(pub Vec<Problem>);
-
-impl std::error::Error for Problems {}
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, problem) in self.0.iter().enumerate() {
-            if place > 0 {
-                f.write_str("\n")?;
-            }
-            problem.fmt(f)?;
-        }
-        Ok(())
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
-    line: usize,
-    column: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Token {
-    Word(Vec<Piece>),
-    /// `[`
-    Open,
-    /// `]*`
-    Close,
-    /// `|` with a blank beside it.
-    Bar,
-    /// `(`
-    Paren,
-    /// `)`
-    EndParen,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
-    Plain(String),
-    Quoted(String),
-    Star,
-    /// `|` inside a word.
-    Or,
-    /// `$config` and this pointer.
-    Config(String),
-}
-
-#[derive(Default)]
-struct Mistakes(Vec<Problem>);
-
-impl Mistakes {
-    fn add(&mut self, place: Place, message: impl Into<String>) {
-        self.0.push(Problem { line: place.line, column: place.column, message: message.into() });
-    }
-
-    /// The value, where there are no mistakes.
-    fn or<T>(mut self, value: Option<T>) -> Result<T, Problems> {
-        self.0.sort_by_key(|problem| (problem.line, problem.column));
-        value.filter(|_| self.0.is_empty()).ok_or(Problems(self.0))
-    }
-}
 
 /// Reads an operator's file.
 pub(super) fn grants(text: &str) -> Result<Grants, Problems> {
@@ -158,7 +74,7 @@ pub(super) fn shape(words: &[String]) -> Result<Shape, Problems> {
             }
             _ => false,
         };
-        if !whole && mistakes.0.is_empty() {
+        if !whole && mistakes.is_empty() {
             mistakes.add(place, "one word or one group must stand here: quote what is meant as it stands");
         }
         tokens.extend(own);
@@ -173,160 +89,6 @@ struct Entry {
     line: usize,
     text: String,
     tokens: Vec<(Token, Place)>,
-}
-
-struct Lexer<'a> {
-    chars: Peekable<Chars<'a>>,
-    place: Place,
-    /// How many bytes were taken.
-    taken: usize,
-}
-
-impl<'a> Lexer<'a> {
-    fn new(line: &'a str, number: usize) -> Self {
-        Self { chars: line.chars().peekable(), place: Place { line: number, column: 1 }, taken: 0 }
-    }
-
-    fn next(&mut self) -> Option<char> {
-        let c = self.chars.next()?;
-        self.place.column += 1;
-        self.taken += c.len_utf8();
-        Some(c)
-    }
-
-    fn eat(&mut self, wanted: char) -> bool {
-        let found = self.chars.peek() == Some(&wanted);
-        if found {
-            self.next();
-        }
-        found
-    }
-
-    /// Reads a line; answers where its comment begins, or its end.
-    fn read(mut self, tokens: &mut Vec<(Token, Place)>, mistakes: &mut Mistakes) -> usize {
-        while let Some(c) = self.chars.peek().copied() {
-            let place = self.place;
-            match c {
-                ' ' | '\t' | '\r' => {
-                    self.next();
-                    if c == '\r' && self.chars.peek().is_some() {
-                        mistakes.add(place, "a carriage return can only end a line");
-                    }
-                }
-                '#' => return self.taken,
-                '[' => {
-                    self.next();
-                    tokens.push((Token::Open, place));
-                }
-                ']' => {
-                    self.next();
-                    if !self.eat('*') {
-                        mistakes
-                            .add(place, "a group ends with `]*`; quote a bracket that is meant as it stands: '[…]'");
-                    }
-                    tokens.push((Token::Close, place));
-                }
-                '(' | ')' => {
-                    self.next();
-                    tokens.push((if c == '(' { Token::Paren } else { Token::EndParen }, place));
-                }
-                '|' => {
-                    self.next();
-                    tokens.push((Token::Bar, place));
-                }
-                _ => {
-                    let word = self.word(mistakes);
-                    tokens.push((Token::Word(word), place));
-                }
-            }
-        }
-        self.taken
-    }
-
-    fn word(&mut self, mistakes: &mut Mistakes) -> Vec<Piece> {
-        let mut pieces = Vec::new();
-        while let Some(c) = self.chars.peek().copied() {
-            let place = self.place;
-            match c {
-                ' ' | '\t' | '\r' | '[' | ']' | '(' | ')' => break,
-                '*' => {
-                    self.next();
-                    pieces.push(Piece::Star);
-                }
-                '|' => {
-                    // With a blank or a bracket behind it, it stands between two words of a group.
-                    let mut ahead = self.chars.clone();
-                    ahead.next();
-                    if matches!(ahead.next(), None | Some(' ' | '\t' | '\r' | '[' | ']' | '(' | ')')) {
-                        break;
-                    }
-                    self.next();
-                    pieces.push(Piece::Or);
-                }
-                '\'' | '"' => {
-                    self.next();
-                    pieces.push(Piece::Quoted(self.quoted(c, place, mistakes)));
-                }
-                '$' => {
-                    self.next();
-                    pieces.push(self.config(place, mistakes));
-                }
-                _ => {
-                    self.next();
-                    if !c.is_ascii_graphic() {
-                        mistakes.add(place, not_printable(c));
-                    }
-                    match pieces.last_mut() {
-                        Some(Piece::Plain(text)) => text.push(c),
-                        _ => pieces.push(Piece::Plain(c.to_string())),
-                    }
-                }
-            }
-        }
-        pieces
-    }
-
-    fn quoted(&mut self, quote: char, open: Place, mistakes: &mut Mistakes) -> String {
-        let mut text = String::new();
-        loop {
-            let place = self.place;
-            match self.next() {
-                Some(c) if c == quote => return text,
-                Some(c) => {
-                    if c != ' ' && !c.is_ascii_graphic() {
-                        mistakes.add(place, not_printable(c));
-                    }
-                    text.push(c);
-                }
-                None => {
-                    mistakes
-                        .add(open, format!("this quote is not closed: {quote} is wanted before the end of the line"));
-                    return text;
-                }
-            }
-        }
-    }
-
-    /// After the `$`: `config/a/b`.
-    fn config(&mut self, place: Place, mistakes: &mut Mistakes) -> Piece {
-        let mut name = String::new();
-        while let Some(c) = self.chars.peek().copied().filter(|c| c.is_ascii_alphanumeric() || "_.~/-".contains(*c)) {
-            self.next();
-            name.push(c);
-        }
-        match name.split_once('/') {
-            Some(("config", pointer)) if !pointer.is_empty() => return Piece::Config(format!("/{pointer}")),
-            Some((other, pointer)) if other != "config" && !pointer.is_empty() => {
-                mistakes.add(place, format!("`${other}/` is not known: `$config/{pointer}` is the provider's config"));
-            }
-            _ => mistakes.add(place, "after `$`, `config/` and a name from the provider's config is wanted; quote a dollar that is meant as it stands: '$'"),
-        }
-        Piece::Config("/".to_owned())
-    }
-}
-
-fn not_printable(c: char) -> String {
-    format!("only printable ASCII can stand in a grant; found U+{:04X}", u32::from(c))
 }
 
 enum Line {

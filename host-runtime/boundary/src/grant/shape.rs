@@ -386,7 +386,7 @@ impl fmt::Display for Choice {
 
 /// Writes text so that it is read as it stands.
 fn quoted(f: &mut fmt::Formatter<'_>, text: &str, must: bool) -> fmt::Result {
-    if !must && !text.starts_with('#') && !text.bytes().any(|byte| super::parse::SPECIAL.contains(&byte)) {
+    if !must && !text.starts_with('#') && !text.bytes().any(|byte| super::lex::SPECIAL.contains(&byte)) {
         return f.write_str(text);
     }
     // A piece that holds one kind of quote stands in the other.

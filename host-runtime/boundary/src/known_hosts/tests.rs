@@ -190,15 +190,16 @@ fn algorithms_of_known_keys_come_first_certificates_never() {
 }
 
 #[test]
-fn fingerprints_are_those_that_ssh_keygen_prints() {
-    for (text, fingerprint) in [
-        (ED25519, "SHA256:0cHW10wxUPjNpBfcCIx8zO+nZjapi6449fwQSr2xnBM"),
-        (RSA, "SHA256:MA1hPU1kUy5lWlR/bLwURcbN9+bjXScnze1uGmeZSIw"),
-        (P256, "SHA256:3FUdqqgP9ir7ZazDfgmj3De80ls3YkFGybiZapUK4d0"),
-        (P521, "SHA256:LEPEd6xz0dpjH+B9lEe81jR+2YhU+ZmAF/yPBLaDWgc"),
-        (DSS, "SHA256:k/E33hq/W2qf6vQWDr2Qh5z+zn/sHZPbK8OQzB0Eqhg"),
+fn fingerprints_and_names_are_those_that_ssh_keygen_prints() {
+    for (text, fingerprint, short) in [
+        (ED25519, "SHA256:0cHW10wxUPjNpBfcCIx8zO+nZjapi6449fwQSr2xnBM", "ED25519"),
+        (RSA, "SHA256:MA1hPU1kUy5lWlR/bLwURcbN9+bjXScnze1uGmeZSIw", "RSA"),
+        (P256, "SHA256:3FUdqqgP9ir7ZazDfgmj3De80ls3YkFGybiZapUK4d0", "ECDSA"),
+        (P521, "SHA256:LEPEd6xz0dpjH+B9lEe81jR+2YhU+ZmAF/yPBLaDWgc", "ECDSA"),
+        (DSS, "SHA256:k/E33hq/W2qf6vQWDr2Qh5z+zn/sHZPbK8OQzB0Eqhg", "DSA"),
     ] {
         assert_eq!(key(text).fingerprint(), fingerprint);
+        assert_eq!(key(text).key_type().short(), short);
         assert_eq!(key(text).to_string(), text);
         assert_eq!(key(text).blob(), blob(text));
     }

@@ -1,6 +1,8 @@
 //! Answers as scripts write them, as links cut them, and as hostile machines make them up. Real scripts' answers are
 //! read, and cut at every byte, in `tests/shells`.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -10,6 +12,9 @@ use crate::script::{Nonce, Options, render};
 const CONNECTION: &str = "192.0.2.7 50022 192.0.2.1 22";
 const ELAPSED: Duration = Duration::from_secs(60);
 const LIMITS: Limits = Limits { head: 8, tail: 4, total: 1 << 20 };
+
+/// Built once: in a build without optimisation that takes longer than reading an answer.
+static SCRUBBER: LazyLock<Scrubber> = LazyLock::new(|| Scrubber::new([("auth", &b"tskey-auth-1"[..])]).unwrap());
 
 fn nonce() -> Nonce {
     Nonce::new([0xab; 16])
@@ -51,8 +56,7 @@ fn begin() -> String {
 }
 
 fn read(expect: &Expect, out: &[u8], err: &[u8], closed: bool) -> Answer {
-    let scrubber = Scrubber::new([("auth", &b"tskey-auth-1"[..])]).unwrap();
-    let mut reader = Reader::new(expect, &scrubber, LIMITS);
+    let mut reader = Reader::new(expect, &SCRUBBER, LIMITS);
     reader.stdout(out);
     reader.stderr(err);
     reader.finish(ELAPSED, closed)
@@ -436,8 +440,7 @@ fn a_probe_at_its_limit_is_cut_and_a_part_of_a_secret_there_goes() {
     full.extend_from_slice(b"tskey");
     let files = [("./0.o", full.as_slice()), FIRST[1], FIRST[2]];
     let (out, err) = probe_bytes(&archive(&files));
-    let scrubber = Scrubber::new([("auth", &b"tskey-auth-1"[..])]).unwrap();
-    let mut reader = Reader::new(&expect(Mode::Probe, &ok(1)), &scrubber, Limits::default());
+    let mut reader = Reader::new(&expect(Mode::Probe, &ok(1)), &SCRUBBER, Limits::default());
     reader.stdout(&out);
     reader.stderr(&err);
     let ran = ran(reader.finish(ELAPSED, true));
@@ -556,8 +559,7 @@ proptest! {
         let expect = expect(if probe { Mode::Probe } else { Mode::Run }, &commands);
         let whole = read(&expect, &out, &err, closed);
 
-        let scrubber = Scrubber::new([("auth", &b"tskey-auth-1"[..])]).unwrap();
-        let mut reader = Reader::new(&expect, &scrubber, LIMITS);
+            let mut reader = Reader::new(&expect, &SCRUBBER, LIMITS);
         out.chunks(size).for_each(|piece| reader.stdout(piece));
         err.chunks(size).for_each(|piece| reader.stderr(piece));
         prop_assert_eq!(&reader.finish(ELAPSED, closed), &whole);

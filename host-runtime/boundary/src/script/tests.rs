@@ -184,6 +184,7 @@ fn commands() -> impl Strategy<Value = Vec<Command>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn whatever_renders_has_no_nul_and_ends_with_the_call(mut commands in commands()) {
         for (place, command) in commands.iter_mut().enumerate() {

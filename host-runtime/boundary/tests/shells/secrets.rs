@@ -1,6 +1,7 @@
 //! Where a secret is while it is used, and where it is not (K1, K2).
 
 use std::fs;
+use std::io::Write as _;
 
 use boundary::answer::Answer;
 use boundary::command::{Chunk, Condition, Ending, Mode};
@@ -39,6 +40,25 @@ fn a_secret_is_in_no_argument_no_environment_and_no_file_while_it_is_used() {
             assert!(rest.contains("LC_ALL=C") && !rest.contains("tskey") && !rest.contains("<secret"), "{rest}");
             machine.assert_clean();
         }
+    }
+}
+
+/// Looks while the secret itself is being fed and cannot go on: what stands before it fills the pipe.
+const LOOK_FIRST: &str = "for i in 1 2 3 4 5 6 7 8 9 10; do \
+    grep -a -F -l -f \"$1\" /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; sleep 0.05; done; tail -c 20";
+
+#[test]
+fn what_feeds_a_secret_is_no_program_that_is_given_it() {
+    for (place, shell) in posix_shells().into_iter().enumerate() {
+        let mut machine = Machine::new(shell);
+        let key = format!("tskey-feed-{place}-{}-end", std::process::id());
+        machine.secrets.push(("auth", key.clone().into_bytes()));
+        let mut pattern = tempfile::NamedTempFile::new().unwrap();
+        pattern.write_all(key.as_bytes()).unwrap();
+        let chunks = [Chunk::Bytes(vec![b'x'; 65536]), secret("auth"), Chunk::Bytes(b" and more, to the end".to_vec())];
+        let look = command(&["sh", "-c", LOOK_FIRST, "sh", pattern.path().to_str().unwrap()]).stdin(&chunks);
+        let ran = machine.ran(Mode::Run, &[look]);
+        assert_eq!(out(&ran.outputs[0]), "and more, to the end", "{}", shell.name);
     }
 }
 

@@ -3,7 +3,7 @@
 //! [`Reach`] is the hands of exactly one call: one machine, the policy, in an apply the shown steps and the secrets that
 //! they name. It keeps a [`Record`] of its own, and that record, not the guest, says what was changed, and whether the
 //! machine was lost, denied, timed out or cancelled (law 3). Everything that a guest says for people passes through
-//! `clean_…` here before it goes on. Not for: the component's side of a call ([`crate::engine`]).
+//! [`crate::words`] before it goes on. Not for: the component's side of a call ([`crate::engine`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,18 +11,15 @@ use std::time::Duration;
 use boundary::command::{Command, Ending, Mode, Output};
 use serde_json::Value;
 
-use crate::contract::{
-    Assessment, BatchError, Denial, Diagnostic, Fact, Failure, Hands, Level, Node, Outcome, PauseEnd, SecretHandle,
-    Severity, Step,
-};
+use crate::contract::{BatchError, Denial, Failure, Hands, Level, PauseEnd, SecretHandle, Step};
 use crate::engine::CallError;
 use crate::event::{Event, Tell};
 use crate::failure::{Changed, Failed, Kind};
-use crate::network::Provider;
 use crate::policy::{Admitted, Policy};
 use crate::secrets::Vault;
 use crate::session::{Session, SessionError};
 use crate::until::{Until, Wake};
+use crate::words;
 
 /// The hands of one call.
 pub(crate) struct Reach<'a> {
@@ -287,7 +284,7 @@ impl Record {
             // A guest may do without a command that was denied; without an answer of the machine it cannot know.
             (Ok(Ok(value)), None | Some(Trouble::Denied(_))) => return Ok(value),
             (said, Some(trouble)) => trouble.failed(said.ok().and_then(Result::err)),
-            (Ok(Err(failure)), None) => failed_by_provider(provider, failure),
+            (Ok(Err(failure)), None) => words::failed_by_provider(provider, failure),
             (Err(error), None) => error.failed(),
         };
         failed.changed = changed;
@@ -327,103 +324,11 @@ impl Trouble {
                     .then(|| format!("do: to allow it, add this grant\n{}", boundary::text::one_line(&denial.grant))),
             ),
         };
-        failed.diagnostics.extend(guest.into_iter().flat_map(|failure| failure.diagnostics).map(clean_diagnostic));
+        failed
+            .diagnostics
+            .extend(guest.into_iter().flat_map(|failure| failure.diagnostics).map(words::clean_diagnostic));
         failed
     }
-}
-
-/// A provider's failure as the host reports it: cleaned, and in its name.
-pub(crate) fn failed_by_provider(provider: &str, failure: Failure) -> Failed {
-    let kind = Kind::from_provider(&failure.kind);
-    let mut diagnostics: Vec<_> = failure.diagnostics.into_iter().map(clean_diagnostic).collect();
-    if diagnostics.is_empty() {
-        diagnostics.push(Diagnostic {
-            severity: Severity::Error,
-            code: kind.name().to_owned(),
-            summary: format!("it failed ({}) and said no more", boundary::text::one_line(&failure.kind)),
-            detail: None,
-            config_path: None,
-        });
-    }
-    Failed { kind, diagnostics, changed: Changed::Nothing, provider: Some(provider.to_owned()) }
-}
-
-/// A diagnostic that may reach a terminal.
-pub(crate) fn clean_diagnostic(one: Diagnostic) -> Diagnostic {
-    Diagnostic {
-        severity: one.severity,
-        code: boundary::text::one_line(&one.code),
-        summary: boundary::text::one_line(&one.summary),
-        detail: one.detail.as_deref().map(boundary::text::printable),
-        config_path: one.config_path.as_deref().map(boundary::text::one_line),
-    }
-}
-
-fn clean_fact(fact: Fact) -> Fact {
-    Fact { name: boundary::text::one_line(&fact.name), value: boundary::text::one_line(&fact.value) }
-}
-
-fn clean_node(node: Node) -> Node {
-    let lines = |all: Vec<String>| all.iter().map(boundary::text::one_line).collect();
-    Node {
-        id: boundary::text::one_line(&node.id),
-        fqdn: boundary::text::one_line(&node.fqdn),
-        addresses: lines(node.addresses),
-        tags: lines(node.tags),
-        online: node.online,
-        key_expiry: node.key_expiry.as_deref().map(boundary::text::one_line),
-    }
-}
-
-pub(crate) fn clean_outcome(outcome: Outcome) -> Outcome {
-    Outcome {
-        facts: outcome.facts.into_iter().map(clean_fact).collect(),
-        node: outcome.node.map(clean_node),
-        notes: outcome.notes.into_iter().map(clean_diagnostic).collect(),
-    }
-}
-
-/// An assessment that keeps the contract, cleaned: steps with their own names, secrets that were declared, and no steps
-/// beside a reason why the goal cannot be reached.
-pub(crate) fn check_assessment(provider: &Provider, assessment: Assessment) -> Result<Assessment, Failed> {
-    let broken = |what: String| {
-        Failed::host(Kind::Provider, format!("provider {} broke the contract: {what}", provider.id()), None)
-    };
-    if assessment.blocked.is_some() && !assessment.steps.is_empty() {
-        return Err(broken("a plan with steps says that it is blocked".to_owned()));
-    }
-    for (place, step) in assessment.steps.iter().enumerate() {
-        let id = boundary::text::one_line(&step.id);
-        if step.id.is_empty() || id != step.id || assessment.steps[..place].iter().any(|other| other.id == step.id) {
-            return Err(broken(format!(
-                "step {} has the id `{id}`, which is empty, not printable or taken",
-                place + 1
-            )));
-        }
-        if let Some(slot) =
-            step.secrets.iter().find(|slot| !provider.descriptor().secrets.iter().any(|known| known.slot == **slot))
-        {
-            return Err(broken(format!(
-                "the step `{id}` names the secret `{}`, which was not declared",
-                boundary::text::one_line(slot)
-            )));
-        }
-    }
-    Ok(Assessment {
-        facts: assessment.facts.into_iter().map(clean_fact).collect(),
-        node: assessment.node.map(clean_node),
-        steps: assessment
-            .steps
-            .into_iter()
-            .map(|step| Step {
-                title: boundary::text::one_line(&step.title),
-                detail: step.detail.as_deref().map(boundary::text::printable),
-                ..step
-            })
-            .collect(),
-        notes: assessment.notes.into_iter().map(clean_diagnostic).collect(),
-        ..assessment
-    })
 }
 
 #[cfg(test)]

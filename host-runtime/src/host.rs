@@ -14,7 +14,9 @@ use crate::failure::{Failed, Kind};
 use crate::network::Network;
 use crate::secrets::{Secrets, Vault};
 use crate::session::Session;
+use crate::transport::Transport;
 use crate::until::Until;
+use crate::words;
 
 /// What `allow` must hold for a step that interrupts something that works.
 pub const DISRUPTIVE: &str = "disruptive";
@@ -27,11 +29,14 @@ pub struct Host {
     tell: Arc<dyn Tell + Send + Sync>,
 }
 
-impl Host {
-    pub(crate) fn new(network: Network, name: String, session: Session, tell: Arc<dyn Tell + Send + Sync>) -> Self {
-        Self { network, name, session, tell }
+impl Network {
+    /// A machine to work on, over a transport that is connected to it.
+    pub fn on(&self, name: &str, transport: Box<dyn Transport>, tell: Arc<dyn Tell + Send + Sync>) -> Host {
+        Host { network: self.clone(), name: name.to_owned(), session: Session::new(transport), tell }
     }
+}
 
+impl Host {
     /// The logical name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -51,14 +56,14 @@ impl Host {
         let provider = network.provider();
         let (said, record) = self.call(None, until, |reach| provider.loaded().plan(&request, reach, until));
         let assessment = record.judge(provider.id(), said)?;
-        let assessment = crate::call::check_assessment(provider, assessment)?;
+        let assessment = words::check_assessment(provider.id(), provider.descriptor(), assessment)?;
         self.tell.tell(Event::Planned {
             host: self.name.clone(),
             steps: assessment.steps.clone(),
             facts: assessment.facts.clone(),
             node: assessment.node.clone(),
         });
-        let blocked = assessment.blocked.clone().map(|failure| crate::call::failed_by_provider(provider.id(), failure));
+        let blocked = assessment.blocked.clone().map(|failure| words::failed_by_provider(provider.id(), failure));
         Ok(Plan { host: self, request, assessment, blocked })
     }
 
@@ -255,7 +260,7 @@ impl Consented<'_> {
             provider.loaded().apply(&request, &assessment.steps, &assessment.private, reach, until)
         });
         let outcome = record.judge(provider.id(), said)?;
-        Ok(crate::call::clean_outcome(outcome))
+        Ok(words::clean_outcome(outcome))
     }
 }
 

@@ -37,3 +37,4 @@ pub mod session;
 pub mod ssh;
 pub mod transport;
 pub mod until;
+mod words;

@@ -13,12 +13,9 @@ use serde_json::Value;
 use crate::artifact::Artifact;
 use crate::contract::{Descriptor, Diagnostic, Severity};
 use crate::engine::Loaded;
-use crate::event::{ProviderRef, Tell};
+use crate::event::ProviderRef;
 use crate::failure::{Failed, Kind};
-use crate::host::Host;
 use crate::policy::{Policy, PolicyError};
-use crate::session::Session;
-use crate::transport::Transport;
 use crate::until::{Cancel, Until};
 
 /// What a call that touches no machine may take: validating a config, composing a name.
@@ -106,7 +103,7 @@ impl Provider {
                     config_path: None,
                 }])
             })?;
-        let findings: Vec<_> = findings.into_iter().map(crate::call::clean_diagnostic).collect();
+        let findings: Vec<_> = findings.into_iter().map(crate::words::clean_diagnostic).collect();
         let (errors, notes) = findings.into_iter().partition::<Vec<_>, _>(|one| one.severity == Severity::Error);
         if errors.is_empty() {
             Ok(Network(Arc::new(Inner { provider: Arc::clone(self), config: config.clone(), text, notes })))
@@ -170,14 +167,9 @@ impl Network {
         let until = pure().map_err(|error| Failed::host(Kind::Other, error.to_string(), None))?;
         match self.provider().loaded().node_fqdn(self.config_text(), host, &until) {
             Ok(Ok(name)) => Ok(boundary::text::one_line(&name)),
-            Ok(Err(failure)) => Err(crate::call::failed_by_provider(self.provider().id(), failure)),
+            Ok(Err(failure)) => Err(crate::words::failed_by_provider(self.provider().id(), failure)),
             Err(error) => Err(error.failed()),
         }
-    }
-
-    /// A machine to work on, over a transport that is connected to it.
-    pub fn on(&self, name: &str, transport: Box<dyn Transport>, tell: Arc<dyn Tell + Send + Sync>) -> Host {
-        Host::new(self.clone(), name.to_owned(), Session::new(transport), tell)
     }
 }
 

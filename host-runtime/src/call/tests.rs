@@ -7,7 +7,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::contract::{CommandRequest, Descriptor, SecretKind, SecretSlot, StdinRule};
+use crate::contract::{CommandRequest, Descriptor, Diagnostic, SecretKind, SecretSlot, Severity, StdinRule};
 use crate::secrets::Secrets;
 use crate::session::Place;
 use crate::transport::local::Local;

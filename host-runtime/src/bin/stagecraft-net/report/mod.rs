@@ -69,8 +69,8 @@ impl Report {
     }
 }
 
-/// How often `-v` must have been said for an event to be shown: steps, warnings and results always, what changes a host
-/// and what the provider remarks once, what looks twice.
+/// How often `-v` must have been said for an event to be shown: steps, warnings and results always, the commands of a
+/// step and what the provider remarks once, what only looks twice.
 fn verbosity(event: &Event) -> u8 {
     match event {
         Event::Ran { step: None, .. } | Event::Log { level: Level::Debug, .. } => 2,

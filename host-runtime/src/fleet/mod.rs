@@ -1,9 +1,9 @@
 //! Many hosts at once.
 //!
-//! Each host in flight has a thread of its own on which everything blocks ([`crew`]); [`turns`] says which host is next
-//! and lets one alone try the secret; [`starts`] keeps to what a server allows; [`dial`] tries again where nothing can
-//! have run; [`visit`] is what is done on each. Results come in the order of the hosts, whatever order they finished in. Not for: one host's way through
-//! plan and apply ([`crate::host`]), signals and exit codes (the binary), rendering.
+//! Each host in flight has a thread of its own on which everything blocks (`crew`); `turns` says which host is next
+//! and lets one alone try the secret; `starts` keeps to what a server allows; `dial` tries again where nothing can
+//! have run; `visit` is what is done on each. Results come in the order of the hosts, whatever order they finished in.
+//! Not for: one host's way through plan and apply ([`crate::host`]), signals and exit codes (the binary), rendering.
 
 mod crew;
 mod dial;

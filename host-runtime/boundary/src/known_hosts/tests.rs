@@ -219,6 +219,11 @@ fn a_revoked_key_in_another_encoding_is_the_same_key_or_none_at_all() {
     assert_eq!(padded(RSA, 0), blob(RSA));
     assert_eq!(HostKey::from_blob(&padded(RSA, 1)).unwrap(), key(RSA));
     assert_eq!(HostKey::from_blob(&padded(RSA, 7)).unwrap(), key(RSA));
+    let mut hybrid = blob(P256);
+    let at = hybrid.len() - 65;
+    assert_eq!(hybrid[at], 4);
+    hybrid[at] = 6 + (hybrid[hybrid.len() - 1] & 1);
+    assert_eq!(HostKey::from_blob(&hybrid), Err(KeyError::Form("bytes do not fit its type")));
     let mut compressed = blob(P256);
     compressed.truncate(compressed.len() - 32);
     let at = compressed.len() - 33;

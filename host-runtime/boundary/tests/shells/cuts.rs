@@ -1,14 +1,15 @@
 //! Connections that end at any byte, and scripts that are interrupted.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use boundary::answer::{Answer, Limits, Ran, Reader};
 use boundary::command::{Chunk, Command, Condition, Ending, Mode};
 use boundary::script::Script;
 
-use crate::machine::{Machine, With, bytes, command, posix_shells, sh, wait_for};
+use crate::machine::{Machine, With, bytes, command, posix_shells, sh, signals, wait, wait_for};
 
 #[test]
 fn a_script_that_is_cut_anywhere_runs_nothing() {
@@ -151,7 +152,7 @@ fn when_the_link_drops_what_runs_ends_the_next_does_not_start_and_always_does() 
         wait_for("the command starts", || machine.path("scratch/started").exists());
         drop((stdin, child.stdout.take(), child.stderr.take()));
         fs::write(machine.path("scratch/go"), "").unwrap();
-        child.wait().unwrap();
+        wait(&mut child);
         assert!(!machine.path("scratch/ok").exists(), "{}", shell.name);
         assert_eq!(fs::read_to_string(machine.path("scratch/always")).unwrap(), "kept\n", "{}", shell.name);
         let mut left = machine.leftovers();
@@ -163,7 +164,7 @@ fn when_the_link_drops_what_runs_ends_the_next_does_not_start_and_always_does() 
 #[test]
 fn a_run_that_is_told_to_end_finishes_what_it_must_and_leaves_nothing() {
     for shell in posix_shells() {
-        for signal in ["TERM", "HUP", "INT"] {
+        for signal in signals(&["TERM", "HUP", "INT"]) {
             let machine = Machine::new(shell);
             let file = |name: &str| machine.path("scratch").join(name).display().to_string();
             let commands = [
@@ -192,7 +193,7 @@ fn a_run_that_is_told_to_end_finishes_what_it_must_and_leaves_nothing() {
 #[test]
 fn a_probe_that_is_told_to_end_or_loses_its_link_leaves_nothing() {
     for shell in posix_shells() {
-        for signal in ["TERM", "HUP", "INT", "the link"] {
+        for signal in signals(&["TERM", "HUP", "INT", "the link"]) {
             let machine = Machine::new(shell);
             let file = |name: &str| machine.path("scratch").join(name).display().to_string();
             let commands = [
@@ -200,19 +201,26 @@ fn a_probe_that_is_told_to_end_or_loses_its_link_leaves_nothing() {
                 command(&["yes"]).timeout(Duration::from_secs(1)),
             ];
             let script = machine.render(Mode::Probe, &commands);
-            let mut child = machine.spawn("/bin/sh", &script.line);
-            let mut stdin = child.stdin.take().unwrap();
-            stdin.write_all(&script.input).unwrap();
-            wait_for("the probe starts", || machine.path("scratch/started").exists());
             if signal == "the link" {
+                let mut child = machine.spawn("/bin/sh", &script.line);
+                let mut stdin = child.stdin.take().unwrap();
+                stdin.write_all(&script.input).unwrap();
+                wait_for("the probe starts", || machine.path("scratch/started").exists());
                 drop((child.stdout.take(), child.stderr.take()));
                 fs::write(machine.path("scratch/go"), "").unwrap();
-                child.wait().unwrap();
+                wait(&mut child);
             } else {
-                signal_to(child.id(), signal);
-                assert_eq!(child.wait().unwrap().code(), Some(143), "{}", shell.name);
+                let mut running = machine.start("/bin/sh", &script.line, &script.input);
+                wait_for("the probe starts", || machine.path("scratch/started").exists());
+                signal_to(running.child.id(), signal);
+                assert_eq!(wait(&mut running.child).code(), Some(143), "{}", shell.name);
                 // Nothing that still runs holds the channel open.
-                assert!(child.stdout.take().unwrap().read_to_end(&mut Vec::new()).is_ok());
+                let end = loop {
+                    if let Err(end) = running.pieces.recv_timeout(Duration::from_secs(20)) {
+                        break end;
+                    }
+                };
+                assert_eq!(end, RecvTimeoutError::Disconnected, "{} {signal}", shell.name);
                 fs::write(machine.path("scratch/go"), "").unwrap();
             }
             let folder = || machine.leftovers().into_iter().any(|name| name.starts_with("stagecraft"));

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command as Process, Stdio};
+use std::process::{Child, Command as Process, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -179,6 +179,33 @@ pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Waits for a process, and not for ever.
+pub fn wait(child: &mut Child) -> ExitStatus {
+    let mut status = None;
+    wait_for("a process ends", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    status.unwrap()
+}
+
+/// Those of `names` that a shell started from here can be sent. A shell cannot catch what was ignored when it was
+/// started, as under `nohup`; that is told.
+pub fn signals(names: &[&'static str]) -> Vec<&'static str> {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
+    let number = |name: &str| [("HUP", 1), ("INT", 2), ("TERM", 15)].into_iter().find(|(known, _)| *known == name);
+    let (open, closed): (Vec<_>, Vec<_>) = names
+        .iter()
+        .copied()
+        .partition(|name| number(name).is_none_or(|(_, number)| ignored & (1 << (number - 1)) == 0));
+    for name in closed {
+        println!("SKIPPED: {name}, which was ignored when the tests were started");
+    }
+    open
+}
+
 /// Whether root runs the tests; a test that needs it says that it was skipped.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -225,7 +252,7 @@ impl Running {
         }
         let answer = reader.finish(self.started.elapsed(), closed);
         self._hold = None;
-        self.child.wait().unwrap();
+        wait(&mut self.child);
         answer
     }
 
@@ -236,7 +263,7 @@ impl Running {
         while let Ok((is_out, piece)) = self.pieces.recv_timeout(DEADLINE) {
             if is_out { out.extend(piece) } else { err.extend(piece) }
         }
-        self.child.wait().unwrap();
+        wait(&mut self.child);
         (out, err)
     }
 }

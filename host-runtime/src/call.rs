@@ -80,7 +80,7 @@ impl<'a> Reach<'a> {
                 (executed.outputs, executed.cut_short.map(|why| Trouble::cut(why, step)))
             }
             Err(error) => {
-                let (error, trouble) = not_started(error);
+                let (error, trouble) = not_started(error, step);
                 self.record.trouble.get_or_insert(trouble);
                 return Err(error);
             }
@@ -247,13 +247,14 @@ impl Trouble {
 }
 
 /// The guest's error and the record's trouble for a batch that was not started.
-fn not_started(error: SessionError) -> (BatchError, Trouble) {
+fn not_started(error: SessionError, step: Option<&str>) -> (BatchError, Trouble) {
     let text = error.to_string();
+    let step = step.map(str::to_owned);
     match error {
         SessionError::Busy(holder) => (BatchError::Busy(holder), Trouble::NotStarted(Kind::Busy, text)),
-        SessionError::Deadline => (BatchError::Stopped(text), Trouble::Deadline { step: None }),
-        SessionError::Cancelled => (BatchError::Stopped(text), Trouble::Cancelled { step: None }),
-        SessionError::Lost(_) => (BatchError::Unreachable(text.clone()), Trouble::Lost { step: None, why: text }),
+        SessionError::Deadline => (BatchError::Stopped(text), Trouble::Deadline { step }),
+        SessionError::Cancelled => (BatchError::Stopped(text), Trouble::Cancelled { step }),
+        SessionError::Lost(_) => (BatchError::Unreachable(text.clone()), Trouble::Lost { step, why: text }),
         SessionError::Privilege(_) => (BatchError::Other(text.clone()), Trouble::NotStarted(Kind::Privilege, text)),
         SessionError::NotStarted(_) => {
             (BatchError::Unreachable(text.clone()), Trouble::NotStarted(Kind::Unreachable, text))

@@ -211,6 +211,13 @@ fn a_deadline_that_passed_is_told_as_one_and_starts_nothing() {
     assert!(matches!(said, Err(BatchError::Stopped(_))));
     assert_eq!(rig.execs.load(Ordering::SeqCst), 0);
     assert_eq!(judged(record).kind, Kind::TimedOut);
+
+    let file = rig.file();
+    let (_, record) =
+        rig.with(Some(vec![step("one", &[])]), |reach| reach.run("one", vec![command(&["touch", &file])]));
+    let failed = judged(record);
+    assert_eq!((failed.kind, failed.changed), (Kind::TimedOut, Changed::Nothing));
+    assert!(failed.headline().contains("in the step `one`"), "{failed}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(super) enum Next {
 pub(super) enum Permission {
     /// It may.
     Go,
-    /// Another host tries it first: let go of the connection and answer [`super::Turn::Park`].
+    /// Another host tries it first: let go of the connection and answer [`super::crew::Turn::Park`].
     Park,
     /// It would fail as another one did.
     Skip(Failed),

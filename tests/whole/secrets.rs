@@ -150,7 +150,7 @@ fn k2_the_guest_never_has_the_key_in_its_memory() {
     let mut endpoint = site["app-1"].sshd().endpoint("app-1");
     endpoint.user = Some(site["app-1"].login().name().to_owned());
     endpoint.identity = Some(site.key());
-    let target = ssh::resolve(&endpoint).unwrap();
+    let target = ssh::resolve(&endpoint, &until).unwrap();
     let connection = ssh::connect(&target, Trust::Strict, &until).unwrap();
     let told: Arc<Mutex<Vec<Event>>> = Arc::default();
     let tell = Arc::clone(&told);

@@ -39,8 +39,8 @@ impl OverSsh {
 }
 
 impl Connect for OverSsh {
-    fn route(&self, host: usize, _: &Until) -> Result<Box<dyn Route>, Failed> {
-        let target = resolve(&self.endpoints[host]).map_err(|error| error.failed())?;
+    fn route(&self, host: usize, until: &Until) -> Result<Box<dyn Route>, Failed> {
+        let target = resolve(&self.endpoints[host], until).map_err(|error| error.failed())?;
         let target = match &self.passphrases {
             Some(ask) => target.ask_passphrases(ask.clone()),
             None => target,

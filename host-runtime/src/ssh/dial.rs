@@ -149,7 +149,8 @@ mod tests {
             config: Some("/dev/null".into()),
             ..Endpoint::default()
         };
-        resolve(&endpoint).expect("a target")
+        resolve(&endpoint, &Until::after(Duration::from_secs(60), &Cancel::new().expect("an eventfd")))
+            .expect("a target")
     }
 
     fn soon(limit: Duration) -> (Until, Cancel) {

@@ -7,8 +7,8 @@
 //! use stagecraft_net::until::{Cancel, Until};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let target = resolve(&Endpoint { name: "app-1".to_owned(), ..Endpoint::default() })?;
 //! let until = Until::after(Duration::from_secs(30), &Cancel::new()?);
+//! let target = resolve(&Endpoint { name: "app-1".to_owned(), ..Endpoint::default() }, &until)?;
 //! let mut connection = connect(&target, Trust::Strict, &until)?;
 //! let mut kernel = Vec::new();
 //! connection.exec("uname -r", b"", &mut |_, piece| { kernel.extend_from_slice(piece); Flow::Go }, &until)?;

@@ -73,11 +73,10 @@ pub(super) struct Answer {
 /// Runs a program to its end.
 ///
 /// # Errors
-/// When it cannot be started, prints more than a mebibyte, or ([`io::ErrorKind::TimedOut`]) takes longer than `limit`.
-pub(super) fn ask(command: &mut Command, limit: Duration) -> io::Result<Answer> {
+/// When it cannot be started, prints more than a mebibyte, or ([`io::ErrorKind::TimedOut`]) takes longer than `until`.
+pub(super) fn ask(command: &mut Command, until: &Until) -> io::Result<Answer> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut program = Program::spawn(command)?;
-    let until = Until::after(limit, &Cancel::new()?);
     let mut out = Pipe::new(program.0.stdout.take().map(OwnedFd::from), ANSWER)?;
     let mut err = Pipe::new(program.0.stderr.take().map(OwnedFd::from), ANSWER)?;
     loop {
@@ -160,9 +159,13 @@ mod tests {
         command
     }
 
+    fn soon(limit: Duration) -> Until {
+        Until::after(limit, &Cancel::new().expect("an eventfd"))
+    }
+
     #[test]
     fn an_answer_holds_both_streams_and_the_status() {
-        let answer = ask(&mut sh("seq 20000; echo no >&2; exit 3"), Duration::from_secs(20)).expect("it ran");
+        let answer = ask(&mut sh("seq 20000; echo no >&2; exit 3"), &soon(Duration::from_secs(20))).expect("it ran");
         assert_eq!(answer.status.code(), Some(3));
         assert_eq!(answer.stdout.len(), 108_894);
         assert_eq!(answer.stderr, b"no\n");
@@ -174,7 +177,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let pid = dir.path().join("pid");
         let line = format!("trap '' TERM; sleep 300 & echo $! >{}; wait", pid.display());
-        let error = ask(&mut sh(&line), Duration::from_millis(200)).expect_err("it never ends");
+        let error = ask(&mut sh(&line), &soon(Duration::from_millis(200))).expect_err("it never ends");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(start.elapsed() < Duration::from_secs(5));
         let child = std::fs::read_to_string(pid).expect("a pid").trim().to_owned();
@@ -191,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_prints_without_end_is_an_error_and_not_all_memory() {
-        let error = ask(&mut sh("yes"), Duration::from_secs(20)).expect_err("no end");
+        let error = ask(&mut sh("yes"), &soon(Duration::from_secs(20))).expect_err("no end");
         assert!(error.to_string().contains("without end"), "{error}");
     }
 }

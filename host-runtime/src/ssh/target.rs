@@ -16,6 +16,7 @@ use super::config::{Dump, Tokens};
 use super::name::{Hop, host_name, place, user_name};
 use super::program::{self, Answer};
 use crate::failure::{Failed, Kind};
+use crate::until::{Until, Wake};
 
 /// How long `ssh -G` may take: `Match exec` runs programs, and canonical host names ask the name server.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +34,8 @@ pub struct Endpoint {
     pub user: Option<String>,
     /// A private key file, tried before any other key. `~/` is the home directory.
     pub identity: Option<PathBuf>,
-    /// The file that knows the host's key, instead of those that `ssh_config` names.
+    /// The file that knows the host's key, instead of those that `ssh_config` names. Jump hosts are judged by `ssh`
+    /// itself, with what `ssh_config` says of them.
     pub known_hosts: Option<PathBuf>,
     /// Read instead of the user's and the system's `ssh_config`, as by `ssh -F`.
     pub config: Option<PathBuf>,
@@ -181,6 +183,18 @@ pub enum ResolveError {
         /// What `ssh -G` said.
         reason: String,
     },
+    /// The deadline passed while `ssh -G` ran.
+    #[error("the deadline passed while `ssh -G` looked host {name} up")]
+    Deadline {
+        /// The host.
+        name: String,
+    },
+    /// The run was cancelled while `ssh -G` ran.
+    #[error("cancelled while `ssh -G` looked host {name} up")]
+    Cancelled {
+        /// The host.
+        name: String,
+    },
     /// Something that `ssh_config` asks for and that must not be passed over in silence.
     #[error("host {name}: ssh_config sets `{option}`, which is not supported")]
     Unsupported {
@@ -205,6 +219,11 @@ impl ResolveError {
                 return Failed::host(Kind::Unreachable, self.to_string(), format!("`ssh -G {name}` shows it."));
             }
             ResolveError::Unsupported { .. } => "Take the option away for this host.",
+            ResolveError::Deadline { .. } => {
+                let next = "Allow more time, or find out what `Match exec` in ssh_config waits for.".to_owned();
+                return Failed::host(Kind::TimedOut, self.to_string(), next);
+            }
+            ResolveError::Cancelled { .. } => return Failed::host(Kind::Cancelled, self.to_string(), None),
         };
         Failed::host(Kind::Unreachable, self.to_string(), next.to_owned())
     }
@@ -214,8 +233,8 @@ impl ResolveError {
 ///
 /// # Errors
 /// See [`ResolveError`]. Nothing is sent over the network, except what the user's own `ssh_config` asks for.
-pub fn resolve(endpoint: &Endpoint) -> Result<Target, ResolveError> {
-    Local::here().resolve(endpoint)
+pub fn resolve(endpoint: &Endpoint, until: &Until) -> Result<Target, ResolveError> {
+    Local::here().resolve(endpoint, until)
 }
 
 /// What this machine adds: looked at once, so that tests can say it.
@@ -237,7 +256,7 @@ impl Local {
         }
     }
 
-    fn resolve(&self, endpoint: &Endpoint) -> Result<Target, ResolveError> {
+    fn resolve(&self, endpoint: &Endpoint, until: &Until) -> Result<Target, ResolveError> {
         let name = &endpoint.name;
         let asked = match &endpoint.address {
             Some(address) => host_name("address", address)?,
@@ -246,7 +265,7 @@ impl Local {
         if let Some(user) = &endpoint.user {
             user_name(user)?;
         }
-        let (dump, ssh_is_here) = match self.dump(endpoint, asked)? {
+        let (dump, ssh_is_here) = match self.dump(endpoint, asked, until)? {
             Some(dump) => (dump, true),
             None if endpoint.address.is_none() => return Err(ResolveError::NoSsh { name: name.clone() }),
             None => (Dump::default(), false),
@@ -334,7 +353,7 @@ impl Local {
     }
 
     /// What `ssh -G` says of `asked`; `None` when there is no such program.
-    fn dump(&self, endpoint: &Endpoint, asked: &str) -> Result<Option<Dump>, ResolveError> {
+    fn dump(&self, endpoint: &Endpoint, asked: &str, until: &Until) -> Result<Option<Dump>, ResolveError> {
         let mut command = Command::new(self.ssh);
         command.arg("-G");
         if let Some(file) = &endpoint.config {
@@ -348,11 +367,13 @@ impl Local {
         }
         command.args(["--", asked]);
         let failed = |reason| ResolveError::Ssh { name: endpoint.name.clone(), reason };
-        match program::ask(&mut command, PATIENCE) {
+        match program::ask(&mut command, &until.sooner(PATIENCE)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-                Err(failed(format!("`ssh -G` did not answer in {} s", PATIENCE.as_secs())))
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Err(match until.over() {
+                Some(Wake::Cancelled) => ResolveError::Cancelled { name: endpoint.name.clone() },
+                Some(_) => ResolveError::Deadline { name: endpoint.name.clone() },
+                None => failed(format!("`ssh -G` did not answer in {} s", PATIENCE.as_secs())),
+            }),
             Err(error) => Err(failed(format!("`ssh -G`: {error}"))),
             Ok(Answer { status, stdout, .. }) if status.success() => {
                 Ok(Some(Dump::parse(&String::from_utf8_lossy(&stdout))))
@@ -398,6 +419,11 @@ fn route(dump: &Dump, tokens: &Tokens<'_>, endpoint: &Endpoint) -> Result<(Route
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::until::Cancel;
+
+    fn soon() -> Until {
+        Until::after(Duration::from_secs(60), &Cancel::new().expect("an eventfd"))
+    }
 
     /// A machine with a home, a user and an agent.
     fn local(ssh: &'static str) -> Local {
@@ -414,7 +440,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("config");
         std::fs::write(&file, config).expect("written");
-        Some(local("ssh").resolve(&Endpoint { config: Some(file), ..endpoint }))
+        Some(local("ssh").resolve(&Endpoint { config: Some(file), ..endpoint }, &soon()))
     }
 
     fn named(name: &str) -> Endpoint {
@@ -424,13 +450,17 @@ mod tests {
     #[test]
     fn without_the_ssh_program_what_the_file_says_and_the_defaults_hold() {
         let local = local("no-such-program");
-        let target = local.resolve(&Endpoint { address: Some("10.0.0.1".to_owned()), ..named("app-1") }).expect("it");
+        let target =
+            local.resolve(&Endpoint { address: Some("10.0.0.1".to_owned()), ..named("app-1") }, &soon()).expect("it");
         assert_eq!(target.to_string(), "me@10.0.0.1:22");
         assert_eq!(target.gate(), "10.0.0.1:22");
         assert_eq!(target.known_hosts[0], Path::new("/home/me/.ssh/known_hosts"));
         assert_eq!(target.identities[2], Path::new("/home/me/.ssh/id_ed25519"));
         assert_eq!(target.agent.as_deref(), Some(Path::new("/run/agent")));
-        assert_eq!(local.resolve(&named("app-1")).unwrap_err(), ResolveError::NoSsh { name: "app-1".to_owned() });
+        assert_eq!(
+            local.resolve(&named("app-1"), &soon()).unwrap_err(),
+            ResolveError::NoSsh { name: "app-1".to_owned() }
+        );
     }
 
     #[test]
@@ -492,13 +522,13 @@ mod tests {
     fn names_that_could_be_options_or_shell_are_refused_wherever_they_stand() {
         for bad in ["-oProxyCommand=x", "", "a b", "a;b", "$(id)", "a`id`", "a|b", "a'b", "a\"b", "a\nb", "a\\b", "a/b"]
         {
-            let name = local("no-such-program").resolve(&named(bad)).unwrap_err();
+            let name = local("no-such-program").resolve(&named(bad), &soon()).unwrap_err();
             assert!(matches!(name, ResolveError::HostName { what: "name", .. }), "{bad:?}: {name}");
             let address = Endpoint { address: Some(bad.to_owned()), ..named("app-1") };
-            let address = local("no-such-program").resolve(&address).unwrap_err();
+            let address = local("no-such-program").resolve(&address, &soon()).unwrap_err();
             assert!(matches!(address, ResolveError::HostName { what: "address", .. }), "{bad:?}: {address}");
             let user = Endpoint { address: Some("a".to_owned()), user: Some(bad.to_owned()), ..named("app-1") };
-            let user = local("no-such-program").resolve(&user).unwrap_err();
+            let user = local("no-such-program").resolve(&user, &soon()).unwrap_err();
             assert!(matches!(user, ResolveError::User { .. }), "{bad:?}: {user}");
             assert!(!user.failed().to_string().contains('\n'));
         }
@@ -506,6 +536,24 @@ mod tests {
         assert!(target.is_err());
         let Some(target) = with_config("Host a\n HostName -oProxyCommand=x\n", named("a")) else { return };
         assert!(target.is_err());
+    }
+
+    #[test]
+    fn a_match_exec_that_never_ends_ends_with_the_clock_and_with_a_cancellation() {
+        if Command::new("ssh").arg("-V").output().is_err() {
+            return;
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("config");
+        std::fs::write(&file, "Match exec \"sleep 300\"\n User me\n").expect("written");
+        let endpoint = Endpoint { config: Some(file), ..named("a") };
+        let cancel = Cancel::new().expect("an eventfd");
+        let until = Until::after(Duration::from_secs(60), &cancel);
+        let late = local("ssh").resolve(&endpoint, &until.sooner(Duration::from_millis(100))).unwrap_err();
+        assert_eq!(late.failed().kind, Kind::TimedOut);
+        let waiter = std::thread::spawn(move || local("ssh").resolve(&endpoint, &until).unwrap_err());
+        cancel.cancel();
+        assert_eq!(waiter.join().expect("no panic").failed().kind, Kind::Cancelled);
     }
 
     #[test]

@@ -383,6 +383,17 @@ mod tests {
     }
 
     #[test]
+    fn the_clock_counts_also_when_there_is_always_something_to_move() {
+        let (mut wire, mut lib, mut far) = wire(1000);
+        far.write_all(b"more").expect("sent");
+        lib.write_all(b"more").expect("written");
+        let cancel = Cancel::new().expect("an eventfd");
+        assert!(matches!(wire.turn(&Until::after(Duration::ZERO, &cancel)), Err(Halt::Deadline)));
+        cancel.cancel();
+        assert!(matches!(wire.turn(&Until::after(Duration::ZERO, &cancel)), Err(Halt::Cancelled)));
+    }
+
+    #[test]
     fn a_round_trip_is_something_sent_and_then_something_that_came() {
         let (mut wire, mut lib, mut far) = wire(1000);
         far.write_all(b"greeting").expect("sent");

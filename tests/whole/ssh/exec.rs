@@ -77,6 +77,19 @@ fn five_megabytes_go_both_ways_on_both_streams_at_the_same_time() {
 }
 
 #[test]
+fn new_keys_in_the_middle_of_much_output_and_input_change_nothing() {
+    let config = vec!["RekeyLimit 300K".to_owned()];
+    let sshd = Sshd::with(&Options { config, ..Options::default() }).expect("sshd");
+    let mut connection = to(&sshd);
+    let input: Vec<u8> = (0..3 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for _ in 0..2 {
+        let (ended, said) = run(&mut connection, "tee /dev/stderr", &input);
+        assert_eq!(ended, Ok(Ended::Closed));
+        assert!(said.out == input && said.err == input, "{} {}", said.out.len(), said.err.len());
+    }
+}
+
+#[test]
 fn a_command_that_reads_no_input_or_little_of_it_is_still_heard() {
     let sshd = Sshd::start().expect("sshd");
     let mut connection = to(&sshd);

@@ -15,7 +15,7 @@ fn knowing(sshd: &Sshd, text: &str) -> Endpoint {
 }
 
 fn refused(endpoint: &Endpoint, trust: Trust) -> (HostKeyError, String) {
-    match connect(&resolve(endpoint).expect("a target"), trust, &within(LONG)) {
+    match connect(&resolve(endpoint, &within(LONG)).expect("a target"), trust, &within(LONG)) {
         Err(error @ ConnectError::HostKey { .. }) => {
             assert_eq!((error.kind(), error.before_authentication()), (Kind::HostKey, false));
             let text = told(&error);
@@ -136,7 +136,7 @@ fn a_new_key_is_accepted_by_choice_once_and_known_to_openssh_from_then_on() {
     let sshd = Sshd::start().expect("sshd");
     let file = sshd.dir().join("new").join("known_hosts");
     let endpoint = Endpoint { known_hosts: Some(file.clone()), ..sshd.endpoint("host") };
-    let target = resolve(&endpoint).expect("a target");
+    let target = resolve(&endpoint, &within(LONG)).expect("a target");
     for _ in 0..2 {
         connect(&target, Trust::AcceptNew, &within(LONG)).expect("accepted");
     }

@@ -120,7 +120,7 @@ fn an_encrypted_key_works_through_an_agent_or_with_a_passphrase_and_is_never_wai
             sender.send(path.to_owned()).expect("the test waits");
             Some(answer.to_owned().into())
         });
-        let target = resolve(&named).expect("a target").ask_passphrases(ask);
+        let target = resolve(&named, &within(LONG)).expect("a target").ask_passphrases(ask);
         let result = connect(&target, Trust::Strict, &within(LONG));
         assert_eq!(result.is_ok(), opens, "{result:?}");
         assert_eq!(asked.try_iter().collect::<Vec<_>>(), std::slice::from_ref(&path));
@@ -156,6 +156,12 @@ fn the_fifth_key_of_eight_is_found_the_seventh_is_not_tried_and_identities_only_
     assert_eq!((refused.tried.len(), refused.left), (6, 2), "{text}");
     assert!(text.contains("2 more keys were not tried") && text.contains("IdentitiesOnly"), "{text}");
     assert!(text.contains("agent, \"key-1\"): refused"), "{text}");
+
+    // A server that would take more is not offered more.
+    let config = vec!["MaxAuthTries 20".to_owned()];
+    let patient = Sshd::with(&Options { config, ..Options::default() }).expect("sshd");
+    let (refused, text) = refusal(&through(&patient, &format!("{by_agent}\nIdentityFile none")));
+    assert_eq!((refused.tried.len(), refused.left, refused.hung_up), (6, 2, false), "{text}");
 
     // The public half alone names the key that the agent holds.
     let public = keys.path("key-7.pub");
@@ -265,7 +271,7 @@ fn an_agent_that_never_signs_holds_nobody_past_the_deadline_or_the_cancellation(
         let _ = client.read(&mut [0]);
     });
     let endpoint = through(&sshd, &format!("IdentityFile none\nIdentityAgent {}", socket.display()));
-    let target = resolve(&endpoint).expect("a target");
+    let target = resolve(&endpoint, &within(LONG)).expect("a target");
     let start = Instant::now();
     let error = connect(&target, Trust::Strict, &within(Duration::from_secs(1))).expect_err("no signature");
     assert_eq!(error.kind(), Kind::TimedOut, "{error}");

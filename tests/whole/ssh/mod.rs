@@ -25,7 +25,7 @@ fn within(limit: Duration) -> Until {
 }
 
 fn try_connect(endpoint: &Endpoint) -> Result<Connection, ConnectError> {
-    connect(&resolve(endpoint).expect("a target"), Trust::Strict, &within(LONG))
+    connect(&resolve(endpoint, &within(LONG)).expect("a target"), Trust::Strict, &within(LONG))
 }
 
 fn to(sshd: &Sshd) -> Connection {

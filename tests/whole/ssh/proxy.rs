@@ -63,7 +63,7 @@ fn gone(text: &str) {
 fn a_host_behind_a_jump_host_is_one_connection_at_each_and_nothing_is_left() {
     let (jump, sshd) = two();
     let endpoint = behind(&jump, &sshd, "ProxyJump jump");
-    let target = resolve(&endpoint).expect("a target");
+    let target = resolve(&endpoint, &within(LONG)).expect("a target");
     assert_eq!(target.gate(), "jump");
     let mut connection = try_connect(&endpoint).unwrap_or_else(|error| panic!("{}", told(&error)));
     let input = vec![b'x'; 1 << 20];
@@ -100,7 +100,7 @@ fn a_chain_of_jump_hosts_and_a_proxy_command_work_too() {
 #[test]
 fn a_jump_host_that_is_not_known_is_refused_unless_new_ones_are_accepted_and_its_words_are_told() {
     let (jump, sshd) = two();
-    let endpoint = behind(&jump, &sshd, "ProxyJump jump\n StrictHostKeyChecking no");
+    let endpoint = behind(&jump, &sshd, "ProxyJump jump\nHost *\n StrictHostKeyChecking no");
     let known = sshd.dir().join("known_hosts_of_both");
     fs::copy(sshd.known_hosts(), &known).expect("written");
     let error = try_connect(&endpoint).expect_err("the jump host is not known");
@@ -111,7 +111,7 @@ fn a_jump_host_that_is_not_known_is_refused_unless_new_ones_are_accepted_and_its
         "{text}"
     );
     assert_eq!(sshd.connections(), 0);
-    connect(&resolve(&endpoint).expect("a target"), Trust::AcceptNew, &within(LONG)).expect("accepted");
+    connect(&resolve(&endpoint, &within(LONG)).expect("a target"), Trust::AcceptNew, &within(LONG)).expect("accepted");
     assert!(
         fs::read_to_string(&known).expect("a file").contains(&jump.host_key(KeyType::Ed25519).expect("a key")[..60])
     );
@@ -142,7 +142,7 @@ fn a_proxy_that_says_nothing_ends_with_the_deadline_and_with_a_cancellation_and_
     let mark = format!("30{}", sshd.port());
     let endpoint =
         behind(&jump, &sshd, &format!("ProxyCommand sh -c 'trap \"\" TERM; sleep {mark} & sleep {mark}; :'"));
-    let target = resolve(&endpoint).expect("a target");
+    let target = resolve(&endpoint, &within(LONG)).expect("a target");
     let start = Instant::now();
     let error = connect(&target, Trust::Strict, &within(Duration::from_millis(500))).expect_err("it says nothing");
     assert_eq!(error.kind(), Kind::TimedOut, "{error}");

@@ -41,6 +41,14 @@ pub struct Endpoint {
     pub config: Option<PathBuf>,
 }
 
+impl Endpoint {
+    /// A host that `ssh_config` knows by this name, reached as `ssh NAME` would.
+    #[must_use]
+    pub fn alias(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+}
+
 /// Asks a person for the passphrase of a key file; `None` when there is nobody to ask.
 pub type Passphrases = Arc<dyn Fn(&Path) -> Option<Zeroizing<String>> + Send + Sync>;
 

@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use ssh2::Channel;
 
 use super::dial::{NoDial, dial};
-use super::error::{ConnectError, Stage};
-use super::link::{Fault, Link, code_of};
+use super::error::{ConnectError, NOT_AGREED, Stage};
+use super::link::{Fault, Link, code, code_of};
 use super::login::{NoLogin, log_in};
 use super::proxy::Proxy;
 use super::target::Target;
@@ -118,9 +118,8 @@ fn lost(link: &mut Link, fault: &Fault) -> String {
         (_, Fault::Halt(Halt::System(error))) => format!("this machine refused: {}", plain(error)),
         (Some(End::Broken(reason)), _) => format!("the connection broke ({reason})"),
         (Some(End::Closed), _) => "the server closed the connection".to_owned(),
-        // libssh2's codes for a negotiation that found nothing in common.
-        (None, Fault::Ssh(error)) if matches!(code_of(error), -5 | -8) => {
-            format!("the two sides could not agree ({})", error.message())
+        (None, Fault::Ssh(error)) if matches!(code_of(error), code::KEX_FAILURE | code::KEY_EXCHANGE_FAILURE) => {
+            NOT_AGREED.to_owned()
         }
         (None, Fault::Ssh(error)) => format!("the server broke the protocol ({})", error.message()),
         (None, Fault::Halt(Halt::Ended | Halt::Deadline | Halt::Cancelled)) => "the connection ended".to_owned(),

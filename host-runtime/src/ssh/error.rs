@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use boundary::known_hosts::{HostKey, KnownKey};
 use boundary::text;
 
-use super::login::Refusal;
+use super::login::{Outcome, Refusal};
 use super::trust::HostKeyError;
 use crate::failure::{Failed, Kind};
 
@@ -214,6 +214,9 @@ impl ConnectError {
     }
 }
 
+/// What [`ConnectError::Handshake`] calls a negotiation that found nothing in common.
+pub(super) const NOT_AGREED: &str = "the two sides did not agree on keys";
+
 fn handshake(said: Option<&str>, stage: Stage, reason: &str) -> String {
     match said {
         Some(said) if said.contains("MaxStartups") || said.contains("Not allowed at this time") => {
@@ -226,9 +229,9 @@ fn handshake(said: Option<&str>, stage: Stage, reason: &str) -> String {
             "Something listens there and says nothing. An sshd that is full (MaxStartups) or bans this address does so."
                 .to_owned()
         }
-        None if reason.contains("agree") => {
-            "The server is too old, or allows too little: Ed25519, ECDSA and RSA with SHA-2 host keys, Diffie-Hellman \
-             groups with SHA-2, AES and ChaCha20 are offered. `ssh -vv` shows what it offers."
+        None if reason.contains(NOT_AGREED) => {
+            "The server is too old, or allows too little, or does not speak SSH: Ed25519, ECDSA and RSA with SHA-2 host \
+             keys, Diffie-Hellman with SHA-2, AES and ChaCha20 are offered to it. `ssh -vv` shows what it offers."
                 .to_owned()
         }
         None => "Try again; `ssh -v` to the same host shows where it stops.".to_owned(),
@@ -294,28 +297,34 @@ fn host_key(error: &HostKeyError) -> String {
 fn refused(refusal: &Refusal, to: &str) -> String {
     let mut lines = Vec::new();
     for tried in &refusal.tried {
-        lines.push(format!("{}: {}", text::one_line(&tried.key), text::one_line(&tried.outcome)));
+        lines.push(format!("{}: {}", text::one_line(&tried.key), text::one_line(tried.outcome.to_string())));
     }
     if refusal.tried.is_empty() {
         lines.push("There is no key to try: no agent, and none of the key files is there.".to_owned());
     }
-    if refusal.left > 0 {
-        lines.push(format!(
-            "{} more keys were not tried, since a server hangs up after six. Name the right one (`privateKeyPath`, or \
-             IdentityFile with IdentitiesOnly in ssh_config).",
-            refusal.left
-        ));
-    }
-    if refusal.hung_up {
-        lines.push("The server hung up after that (its MaxAuthTries, or a ban).".to_owned());
+    match (refusal.hung_up, refusal.left) {
+        (true, 0) => lines.push("The server hung up after that: its MaxAuthTries, or a ban.".to_owned()),
+        (true, left) => {
+            lines.push(format!("The server hung up before {left} more could be tried: its MaxAuthTries, or a ban."));
+        }
+        (false, 0) => {}
+        (false, left) => lines.push(format!("{left} more were not tried: servers hang up after six.")),
     }
     if let Some(offered) = &refusal.offered {
         lines.push(format!("The server offers: {}", text::bounded(&text::one_line(offered), 200)));
     }
+    let any = |wanted: fn(&Outcome) -> bool| refusal.tried.iter().any(|tried| wanted(&tried.outcome));
     let user = to.split('@').next().unwrap_or_default();
-    lines.push(format!(
-        "Put the public half of one of these keys into the authorized_keys of {user}, or name the right key."
-    ));
+    lines.push(if refusal.left > 0 {
+        "Name the right key: `privateKeyPath` in the project's file, or IdentityFile with IdentitiesOnly in ssh_config."
+            .to_owned()
+    } else if any(|outcome| matches!(outcome, Outcome::NotSigned(_))) {
+        "Unlock the agent, or confirm with a touch where the key asks for one.".to_owned()
+    } else if any(|outcome| *outcome == Outcome::Encrypted) {
+        "Give the key to an agent (`ssh-add`), or run this where somebody can type its passphrase.".to_owned()
+    } else {
+        format!("Put the public half of one of these keys into the authorized_keys of {user}, or name the right key.")
+    });
     lines.join("\n")
 }
 

@@ -9,7 +9,9 @@ use crate::until::Until;
 
 /// libssh2's codes that are told apart here, from its public header.
 pub(super) mod code {
+    pub(crate) const KEX_FAILURE: i32 = -5;
     pub(crate) const SOCKET_SEND: i32 = -7;
+    pub(crate) const KEY_EXCHANGE_FAILURE: i32 = -8;
     pub(crate) const SOCKET_DISCONNECT: i32 = -13;
     pub(crate) const AUTHENTICATION_FAILED: i32 = -18;
     pub(crate) const PUBLICKEY_UNVERIFIED: i32 = -19;

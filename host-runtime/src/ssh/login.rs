@@ -30,7 +30,28 @@ pub struct Tried {
     /// The key: its type and fingerprint, and where it is.
     pub key: String,
     /// What came of it.
-    pub outcome: String,
+    pub outcome: Outcome,
+}
+
+/// What came of a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The server does not take it.
+    #[error("refused")]
+    Refused,
+    /// The server knows it, and nothing signed with it.
+    #[error("known to the server, but {0}")]
+    NotSigned(&'static str),
+    /// It is encrypted, no agent holds it, and nobody gave a passphrase.
+    #[error("encrypted, and no agent holds it")]
+    Encrypted,
+    /// It was not offered, for this reason.
+    #[error("{0}")]
+    Unusable(String),
+    /// The connection ended with it.
+    #[error("the server ended the connection")]
+    HungUp,
 }
 
 /// Why nobody was let in.
@@ -111,7 +132,7 @@ pub(super) fn log_in(link: &mut Link, target: &Target, until: &Until) -> Result<
         Some(agent) if !asked.is_empty() => match Lent::to(login.link.session(), agent, &asked, until) {
             Ok(lent) => Some(lent),
             Err(error) => {
-                login.note("the agent", super::wire::plain(&error));
+                login.note("the agent", Outcome::Unusable(super::wire::plain(&error)));
                 None
             }
         },
@@ -140,8 +161,8 @@ struct Login<'a> {
 }
 
 impl Login<'_> {
-    fn note(&mut self, key: impl Into<String>, outcome: impl Into<String>) {
-        self.refusal.tried.push(Tried { key: key.into(), outcome: outcome.into() });
+    fn note(&mut self, key: impl Into<String>, outcome: Outcome) {
+        self.refusal.tried.push(Tried { key: key.into(), outcome });
     }
 
     /// The agent and its keys, if there is one.
@@ -153,7 +174,7 @@ impl Login<'_> {
             Ok((agent, identities)) => Ok((Some(agent), identities)),
             Err(error) => {
                 self.still_time()?;
-                self.note(format!("the agent at {}", path.display()), super::wire::plain(&error));
+                self.note(format!("the agent at {}", path.display()), Outcome::Unusable(super::wire::plain(&error)));
                 Ok((None, Vec::new()))
             }
         }
@@ -182,7 +203,7 @@ impl Login<'_> {
                     match self.target.passphrases.as_ref().and_then(|ask| ask(path)) {
                         Some(given) => passphrase = given,
                         None => {
-                            self.note(&offer.label, "encrypted, and no agent holds it");
+                            self.note(&offer.label, Outcome::Encrypted);
                             return Ok(false);
                         }
                     }
@@ -200,12 +221,13 @@ impl Login<'_> {
         self.still_time()?;
         let (seen, outcome) = outcome(&error, matches!(offer.by, By::Agent(_)));
         self.offers += usize::from(seen);
-        self.note(&offer.label, outcome.unwrap_or("the server ended the connection"));
-        match outcome {
-            Some(_) => Ok(false),
+        let hung_up = outcome == Outcome::HungUp;
+        self.note(&offer.label, outcome);
+        match hung_up {
+            false => Ok(false),
             // Nothing was refused yet: a connection that broke, or a server that bans.
-            None if self.offers <= 1 => Err(Fault::Halt(Halt::Ended).into()),
-            None => {
+            true if self.offers <= 1 => Err(Fault::Halt(Halt::Ended).into()),
+            true => {
                 self.refusal.hung_up = true;
                 Err(NoLogin::Refused(std::mem::take(&mut self.refusal)))
             }
@@ -228,25 +250,27 @@ impl Login<'_> {
     }
 }
 
-/// What an error of libssh2 says of a key: whether the server has seen it, and what came of it; `None` when the
-/// connection is no more.
-fn outcome(error: &ssh2::Error, by_agent: bool) -> (bool, Option<&'static str>) {
+/// What an error of libssh2 says of a key: whether the server has seen it, and what came of it.
+fn outcome(error: &ssh2::Error, by_agent: bool) -> (bool, Outcome) {
     let text = error.message();
     match code_of(error) {
-        code::AUTHENTICATION_FAILED => (true, Some("refused")),
+        code::AUTHENTICATION_FAILED => (true, Outcome::Refused),
         code::PUBLICKEY_UNVERIFIED if text.starts_with("Invalid signature") => {
-            (true, Some("accepted, but its signature was refused"))
+            (true, Outcome::NotSigned("it refused the signature"))
         }
         code::PUBLICKEY_UNVERIFIED if text.starts_with("Callback") && by_agent => {
-            (true, Some("accepted, but the agent did not sign"))
+            (true, Outcome::NotSigned("the agent did not sign"))
         }
-        code::PUBLICKEY_UNVERIFIED if text.starts_with("Callback") => (true, Some("accepted, but it could not sign")),
+        code::PUBLICKEY_UNVERIFIED if text.starts_with("Callback") => {
+            (true, Outcome::NotSigned("the file could not sign"))
+        }
         code::METHOD_NOT_SUPPORTED | code::ALGO_UNSUPPORTED => {
-            (false, Some("the server takes no signature that this key can make"))
+            (false, Outcome::Unusable("the server takes no signature that this key can make".to_owned()))
         }
-        code::SOCKET_DISCONNECT | code::SOCKET_RECV | code::SOCKET_SEND => (true, None),
-        code::PUBLICKEY_UNVERIFIED => (true, None),
-        _ => (false, Some("it cannot be read: a wrong passphrase, or a damaged file")),
+        code::SOCKET_DISCONNECT | code::SOCKET_RECV | code::SOCKET_SEND | code::PUBLICKEY_UNVERIFIED => {
+            (true, Outcome::HungUp)
+        }
+        _ => (false, Outcome::Unusable("it cannot be read: a wrong passphrase, or a damaged file".to_owned())),
     }
 }
 
@@ -267,8 +291,8 @@ fn plan(
         let label = label(Some(&identity.blob), &format!("agent, {:?}", identity.comment));
         let by = By::Agent(identity.blob.clone());
         match keys::unsupported(&identity.blob) {
-            Some(outcome) if unusable.iter().all(|tried| tried.key != label) => {
-                unusable.push(Tried { key: label, outcome });
+            Some(why) if unusable.iter().all(|tried| tried.key != label) => {
+                unusable.push(Tried { key: label, outcome: Outcome::Unusable(why) });
             }
             None if offers.iter().all(|offer| offer.by != by) => offers.push(Offer { label, by }),
             _ => {}
@@ -276,7 +300,8 @@ fn plan(
     };
     let from_file = |path: &Path, key: &KeyFile, offers: &mut Vec<Offer>, unusable: &mut Vec<Tried>| {
         let place = path.display().to_string();
-        let mut no = |outcome: &str| unusable.push(Tried { key: place.clone(), outcome: outcome.to_owned() });
+        let mut no =
+            |why: &str| unusable.push(Tried { key: place.clone(), outcome: Outcome::Unusable(why.to_owned()) });
         match key {
             KeyFile::Private { text, encrypted, public } => {
                 let by = By::File { path: path.to_owned(), text: text.clone(), encrypted: *encrypted };
@@ -292,7 +317,8 @@ fn plan(
         match (held(key), key) {
             (Some(identity), _) => from_agent(identity, &mut offers, &mut unusable),
             (None, KeyFile::Missing) => {
-                unusable.push(Tried { key: path.display().to_string(), outcome: "there is no such file".to_owned() });
+                let outcome = Outcome::Unusable("there is no such file".to_owned());
+                unusable.push(Tried { key: path.display().to_string(), outcome });
             }
             (None, _) => from_file(path, key, &mut offers, &mut unusable),
         }
@@ -347,7 +373,7 @@ mod tests {
                 By::File { text, .. } => format!("f{}", text.trim_start_matches("file ")),
             })
             .collect();
-        (words.join(" "), unusable.into_iter().map(|tried| tried.outcome).collect())
+        (words.join(" "), unusable.into_iter().map(|tried| tried.outcome.to_string()).collect())
     }
 
     #[test]
@@ -377,9 +403,9 @@ mod tests {
     #[test]
     fn what_libssh2_says_of_a_key_is_told_from_a_connection_that_is_no_more() {
         let error = |code| ssh2::Error::new(ssh2::ErrorCode::Session(code), "Waiting for USERAUTH response");
-        assert_eq!(outcome(&error(code::AUTHENTICATION_FAILED), false), (true, Some("refused")));
-        assert_eq!(outcome(&error(code::PUBLICKEY_UNVERIFIED), false), (true, None));
-        assert_eq!(outcome(&error(code::SOCKET_DISCONNECT), true), (true, None));
-        assert!(outcome(&error(-16), false).1.is_some_and(|text| text.contains("passphrase")));
+        assert_eq!(outcome(&error(code::AUTHENTICATION_FAILED), false), (true, Outcome::Refused));
+        assert_eq!(outcome(&error(code::PUBLICKEY_UNVERIFIED), false), (true, Outcome::HungUp));
+        assert_eq!(outcome(&error(code::SOCKET_DISCONNECT), true), (true, Outcome::HungUp));
+        assert!(outcome(&error(-16), false).1.to_string().contains("passphrase"));
     }
 }

@@ -44,7 +44,7 @@ mod wire;
 
 pub use connection::{Connection, connect};
 pub use error::{ConnectError, Stage};
-pub use login::{Refusal, Tried};
+pub use login::{Outcome, Refusal, Tried};
 pub use target::{Endpoint, Passphrases, ResolveError, Target, resolve};
 pub use trust::{HostKeyError, Trust};
 pub use wire::Traffic;

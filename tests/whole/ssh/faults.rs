@@ -166,6 +166,19 @@ fn a_server_that_greets_and_then_talks_nonsense_or_falls_silent_is_no_server() {
 }
 
 #[test]
+fn a_server_that_is_too_old_is_told_so_and_not_tried_again() {
+    for line in ["KexAlgorithms diffie-hellman-group14-sha1", "Ciphers 3des-cbc", "MACs hmac-sha1\nCiphers aes128-ctr"]
+    {
+        let options = Options { config: vec![line.to_owned()], ..Options::default() };
+        let sshd = Sshd::with(&options).expect("sshd");
+        let error = try_connect(&sshd.endpoint("host")).expect_err("nothing in common");
+        let text = told(&error);
+        assert_eq!((error.kind(), error.before_authentication()), (Kind::Unreachable, false), "{line}: {text}");
+        assert!(text.contains("did not agree") && text.contains("too old"), "{line}: {text}");
+    }
+}
+
+#[test]
 fn nobody_at_the_port_and_no_such_name_are_told_apart() {
     let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let endpoint = Endpoint {

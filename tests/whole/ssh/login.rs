@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use lab::agent::Agent;
 use lab::sshd::{KeyType, Options, Sshd, keygen};
 use stagecraft_net::failure::Kind;
-use stagecraft_net::ssh::{ConnectError, Endpoint, Refusal, Trust, connect, resolve};
+use stagecraft_net::ssh::{ConnectError, Endpoint, Outcome, Refusal, Trust, connect, resolve};
 use stagecraft_net::until::{Cancel, Until};
 use tempfile::TempDir;
 
@@ -112,7 +112,8 @@ fn an_encrypted_key_works_through_an_agent_or_with_a_passphrase_and_is_never_wai
 
     let (refused, text) = refusal(&named);
     assert_eq!(refused.tried.len(), 1, "{text}");
-    assert!(text.contains("encrypted, and no agent holds it") && text.contains("SHA256:"), "{text}");
+    assert_eq!(refused.tried[0].outcome, Outcome::Encrypted);
+    assert!(text.contains("SHA256:") && text.contains("ssh-add"), "{text}");
 
     for (answer, opens) in [("open sesame", true), ("wrong", false)] {
         let (sender, asked) = mpsc::channel::<PathBuf>();
@@ -154,7 +155,7 @@ fn the_fifth_key_of_eight_is_found_the_seventh_is_not_tried_and_identities_only_
     let seventh = only(&keys.public[6..7]);
     let (refused, text) = refusal(&through(&seventh, &format!("{by_agent}\nIdentityFile none")));
     assert_eq!((refused.tried.len(), refused.left), (6, 2), "{text}");
-    assert!(text.contains("2 more keys were not tried") && text.contains("IdentitiesOnly"), "{text}");
+    assert!(text.contains("hung up before 2 more") && text.contains("IdentitiesOnly"), "{text}");
     assert!(text.contains("agent, \"key-1\"): refused"), "{text}");
 
     // A server that would take more is not offered more.
@@ -162,6 +163,7 @@ fn the_fifth_key_of_eight_is_found_the_seventh_is_not_tried_and_identities_only_
     let patient = Sshd::with(&Options { config, ..Options::default() }).expect("sshd");
     let (refused, text) = refusal(&through(&patient, &format!("{by_agent}\nIdentityFile none")));
     assert_eq!((refused.tried.len(), refused.left, refused.hung_up), (6, 2, false), "{text}");
+    assert!(text.contains("2 more were not tried") && text.contains("offers: publickey"), "{text}");
 
     // The public half alone names the key that the agent holds.
     let public = keys.path("key-7.pub");
@@ -300,7 +302,7 @@ fn an_agent_that_refuses_to_sign_is_told_and_the_next_key_is_tried() {
     let (_dir, socket) = stubborn(&real, |client| client.write_all(&[0, 0, 0, 1, 5]).expect("answered"));
     let by_agent = format!("IdentityAgent {}", socket.display());
     let (_, text) = refusal(&through(&sshd, &format!("{by_agent}\nIdentityFile none")));
-    assert!(text.contains("the agent did not sign"), "{text}");
+    assert!(text.contains("the agent did not sign") && text.contains("Unlock the agent"), "{text}");
     try_connect(&through(&sshd, &format!("{by_agent}\nIdentityFile {}", file.display()))).expect("by the file");
 }
 

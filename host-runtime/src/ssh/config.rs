@@ -119,14 +119,14 @@ mod tests {
     fn options_are_read_and_none_is_nothing() {
         let dump = Dump::parse(
             "host a\nuser me\nidentityfile ~/.ssh/a\nidentityfile ~/.ssh/b\nidentityagent none\nproxycommand nc %h %p\n\
-             identitiesonly yes\nuserknownhostsfile /root/.ssh/known_hosts /tmp/with space/kh\nglobalknownhostsfile none\n",
+             identitiesonly yes\nuserknownhostsfile /home/ada/.ssh/known_hosts /tmp/with space/kh\nglobalknownhostsfile none\n",
         );
         assert_eq!(dump.get("user"), Some("me"));
         assert_eq!(dump.get("identityagent"), None);
         assert_eq!(dump.get("proxycommand"), Some("nc %h %p"));
         assert_eq!(dump.all("identityfile").collect::<Vec<_>>(), ["~/.ssh/a", "~/.ssh/b"]);
         assert!(dump.is_yes("identitiesonly") && !dump.is_yes("hashknownhosts"));
-        assert_eq!(dump.files("userknownhostsfile"), ["/root/.ssh/known_hosts", "/tmp/with space/kh"]);
+        assert_eq!(dump.files("userknownhostsfile"), ["/home/ada/.ssh/known_hosts", "/tmp/with space/kh"]);
         assert!(dump.files("globalknownhostsfile").is_empty());
     }
 

@@ -1,12 +1,13 @@
 //! Many hosts: what is done once, what is done together, and how a run ends before its time.
 
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lab::site::{Site, Spec};
 use lab::wan::{Road, Wan};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tailscale_model::{Machine, World};
@@ -177,22 +178,27 @@ fn a_reader_that_goes_away_changes_neither_what_is_done_nor_the_exit_code() {
     }
 }
 
-/// A control machine whose `ssh` never answers, so that a host's thread hangs in a call that nothing interrupts.
-fn hanging(site: &Site, mark: &str) -> lab::product::Cli {
-    let bin = site.dir().join("bin");
-    std::fs::create_dir(&bin).unwrap();
-    std::fs::write(bin.join("ssh"), "#!/bin/sh\nexec sleep 60\n").unwrap();
-    std::fs::set_permissions(bin.join("ssh"), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    site.cli(["plan"]).env("PATH", path).env("LAB_MARK", mark)
-}
-
-/// Waits until the product hangs in its `ssh`.
-fn wait_for_ssh(child: &std::process::Child) {
+/// A control machine whose `known_hosts` is a pipe to which nobody writes, so that a host's thread hangs in a call that
+/// nothing interrupts: the run, and our end of the pipe, which was taken when it did.
+fn hanging(site: &Site) -> (std::process::Child, OwnedFd) {
+    let pipe = site.dir().join("pipe");
+    if !pipe.exists() {
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let text = std::fs::read_to_string(site.file()).unwrap();
+        let known = site.known_hosts().display().to_string();
+        assert!(text.contains(&known), "{text}");
+        std::fs::write(site.file(), text.replace(&known, &pipe.display().to_string())).unwrap();
+    }
+    let child = site.cli(["plan"]).start().unwrap();
     let begun = Instant::now();
-    while lab::processes::descendants(child.id()).is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "ssh was not asked");
-        std::thread::yield_now();
+    loop {
+        // Only while somebody waits to read from it can it be opened for writing.
+        match rustix::fs::open(&pipe, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(end) => return (child, end),
+            Err(error) => assert_eq!(error, rustix::io::Errno::NXIO),
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "known_hosts was not read");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -200,30 +206,24 @@ fn wait_for_ssh(child: &std::process::Child) {
 fn a_host_that_hangs_is_left_behind_within_five_seconds_and_a_second_signal_ends_at_once() {
     let mut site = Site::new(&world()).unwrap();
     site.host("app-1", Spec::of(Machine::bare("app-1"))).unwrap();
-    let mark = site.dir().display().to_string();
     let signal = |child: &std::process::Child, signal| kill_process(Pid::from_child(child), signal).unwrap();
 
-    let mut child = hanging(&site, &mark).start().unwrap();
-    wait_for_ssh(&child);
+    let (mut child, _end) = hanging(&site);
     let begun = Instant::now();
     signal(&child, Signal::TERM);
     let stderr = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    lab::processes::end_marked("LAB_MARK", &mark);
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert!(stderr.contains("the run was cancelled, and this host did not stop in time"), "{stderr}");
 
-    std::fs::remove_dir_all(site.dir().join("bin")).unwrap();
-    let mut child = hanging(&site, &mark).start().unwrap();
-    wait_for_ssh(&child);
+    let (mut child, _end) = hanging(&site);
     signal(&child, Signal::INT);
     let mut told = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(told.any(|line| line.starts_with("interrupted:")));
     let begun = Instant::now();
     signal(&child, Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    lab::processes::end_marked("LAB_MARK", &mark);
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 

@@ -184,14 +184,22 @@ pub struct Node {
     pub key_expiry: Option<String>,
 }
 
-/// One thing that was found, such as `version`, `network`, `control`, `state`.
+/// One thing that is so on a machine, whatever the goal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Fact {
-    /// What it is.
+    /// What it is about: `machine`, `client`, `network`, `state`, `setting`, `never`, or the provider's own.
+    pub topic: String,
+    /// What it is: stable, kebab-case, such as `version`, `network`, `control`, `state`.
     pub name: String,
     /// What was found.
     pub value: String,
+    /// What the goal asks for in its place, where that is something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<String>,
+    /// What it means, or why it deserves a look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
 }
 
 /// What a provider found on a host, and what it would do about it.

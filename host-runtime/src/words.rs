@@ -35,7 +35,13 @@ pub(crate) fn clean_diagnostic(one: Diagnostic) -> Diagnostic {
 }
 
 fn clean_fact(fact: Fact) -> Fact {
-    Fact { name: boundary::text::one_line(&fact.name), value: boundary::text::one_line(&fact.value) }
+    Fact {
+        topic: boundary::text::one_line(&fact.topic),
+        name: boundary::text::one_line(&fact.name),
+        value: boundary::text::one_line(&fact.value),
+        wanted: fact.wanted.as_deref().map(boundary::text::one_line),
+        remark: fact.remark.as_deref().map(boundary::text::one_line),
+    }
 }
 
 fn clean_node(node: Node) -> Node {

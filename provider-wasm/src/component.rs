@@ -243,7 +243,8 @@ fn failure(own: port::Failure) -> types::Failure {
 }
 
 fn fact(own: port::Fact) -> wit::Fact {
-    wit::Fact { name: own.name.to_owned(), value: own.value }
+    let port::Fact { topic, name, value, wanted, remark } = own;
+    wit::Fact { topic: topic.to_owned(), name, value, wanted, remark }
 }
 
 fn node(own: port::Node) -> wit::Node {

@@ -4,6 +4,7 @@
 
 use crate::act::{self, AUTH_KEY, Hands};
 use crate::decide::{Act, Next, decide, predict};
+use crate::facts::facts;
 use crate::observe::{Seen, observe};
 use crate::port::{Assessment, Diagnostic, Failure, Observer, Outcome, Step};
 use crate::state::{State, Wanted};
@@ -21,7 +22,7 @@ pub fn plan(look: &dyn Observer, wanted: &Wanted<'_>) -> Result<Assessment, Fail
         Err(blocked) => (Vec::new(), Some(blocked), Vec::new()),
     };
     Ok(Assessment {
-        facts: report::facts(&seen),
+        facts: facts(&seen, wanted),
         node: report::node(&seen),
         steps,
         blocked,
@@ -74,7 +75,7 @@ pub fn apply(steps: &[Step], wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Ou
         let act = match next(&seen, &seen.state, wanted) {
             Next::Hold(notes) => {
                 return Ok(Outcome {
-                    facts: report::facts(&seen),
+                    facts: facts(&seen, wanted),
                     node: report::node(&seen),
                     notes: [report::notes(&seen, wanted), notes].concat(),
                 });

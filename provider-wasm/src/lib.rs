@@ -10,6 +10,7 @@ pub mod act;
 pub mod config;
 pub mod converge;
 pub mod decide;
+pub mod facts;
 pub mod failure;
 pub mod join;
 pub mod note;

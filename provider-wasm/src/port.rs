@@ -244,13 +244,19 @@ pub struct Node {
     pub key_expiry: Option<String>,
 }
 
-/// One thing that was found.
+/// One thing that is so, whatever the goal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fact {
+    /// What it is about.
+    pub topic: &'static str,
     /// What it is.
-    pub name: &'static str,
+    pub name: String,
     /// What was found.
     pub value: String,
+    /// What is wanted in its place, where that is something else.
+    pub wanted: Option<String>,
+    /// What it means, or why it deserves a look.
+    pub remark: Option<String>,
 }
 
 /// What was found on a host, and what would be done about it.

@@ -83,6 +83,8 @@ pub struct Unit {
     pub sub: String,
     /// `enabled`, `disabled`, `masked` …
     pub file: String,
+    /// The unit's file: a package's or somebody's own.
+    pub path: String,
 }
 
 /// What the daemon says.
@@ -227,7 +229,7 @@ pub fn commands() -> Vec<Command> {
             "tailscaled.service",
             "--no-pager",
             "-p",
-            "LoadState,ActiveState,SubState,UnitFileState",
+            "LoadState,ActiveState,SubState,UnitFileState,FragmentPath",
         ]),
     ]
 }
@@ -319,6 +321,7 @@ fn read_unit(output: &Output) -> Result<Unit, String> {
         active: value("ActiveState"),
         sub: value("SubState"),
         file: value("UnitFileState"),
+        path: value("FragmentPath"),
     })
 }
 

@@ -1,14 +1,13 @@
-//! What is told of a machine: facts by name, the member that it is, and what is good to know.
+//! What is told of a machine: its state in a few words, the member that it is, and what is good to know.
 //!
-//! Not for: anything that decides ([`crate::state`], [`crate::decide`]).
+//! Not for: anything that decides ([`crate::state`], [`crate::decide`]); facts by name ([`crate::facts`]).
 
-use crate::config::DEFAULT_CONTROL;
+use crate::facts::extra_tags;
 use crate::note;
 use crate::observe::Seen;
-use crate::port::{Diagnostic, Fact, Node};
-use crate::probe::{Client, Daemon, Os};
+use crate::port::{Diagnostic, Node};
+use crate::probe::{Client, Daemon};
 use crate::state::{Aim, Doubt, Down, Foreign, Gap, Link, Pending, State, Tie, Unusable, Wanted};
-use crate::text;
 use crate::version::Version;
 
 /// A state in a few words.
@@ -59,40 +58,6 @@ pub fn name(state: &State) -> String {
     .to_owned()
 }
 
-/// What was found, whatever follows from it. In an order that never changes.
-#[must_use]
-pub fn facts(seen: &Seen) -> Vec<Fact> {
-    let mut facts = Vec::new();
-    let mut tell = |name: &'static str, value: String| {
-        if !value.is_empty() {
-            facts.push(Fact { name, value });
-        }
-    };
-    match &seen.facts.os {
-        Os::Supported(os) | Os::Unsupported(os) => tell("os", os.clone()),
-    }
-    match &seen.facts.client {
-        Client::Absent => {}
-        Client::Release(_, version) | Client::Unreadable(version) => tell("version", version.clone()),
-    }
-    tell("state", name(&seen.state));
-    if let (Ok(unit), false) = (&seen.facts.unit, seen.facts.client == Client::Absent) {
-        tell("daemon", format!("{} ({}), {}", unit.active, unit.sub, unit.file));
-    }
-    if let Daemon::Answers(status, prefs) = &seen.facts.daemon {
-        tell("network", status.suffix().unwrap_or_default());
-        if prefs.has_profile || !prefs.control_url.is_empty() {
-            let control = if prefs.control_url.is_empty() { DEFAULT_CONTROL } else { &prefs.control_url };
-            tell("control", text::shown(control));
-        }
-        tell("health", text::shown(&status.troubles().join("; ")));
-    }
-    if let Err(why) = &seen.facts.root {
-        tell("root", format!("not to be had: {why}"));
-    }
-    facts
-}
-
 /// The member that a machine is, of whatever tailnet.
 #[must_use]
 pub fn node(seen: &Seen) -> Option<Node> {
@@ -134,7 +99,7 @@ pub fn notes(seen: &Seen, wanted: &Wanted<'_>) -> Vec<Diagnostic> {
             }
             Ok(_) => {}
         }
-        let extra: Vec<String> = status.tags().into_iter().filter(|tag| !wanted.tags.contains(tag)).collect();
+        let extra = extra_tags(status, wanted);
         if wanted.goal == Aim::Joined && matches!(behind, State::Member(..)) && !extra.is_empty() {
             notes.push(note::extra_tags(&extra));
         }

@@ -221,7 +221,8 @@ pub fn is_tailscale_address(address: &str) -> bool {
 
 impl Unit {
     /// Whether it would not start by itself after a reboot. A unit that systemd does not know is no evidence.
-    fn is_off_at_boot(&self) -> bool {
+    #[must_use]
+    pub fn is_off_at_boot(&self) -> bool {
         let off = ["disabled", "enabled-runtime", "linked-runtime", "masked", "masked-runtime"];
         self.load == "masked" || off.contains(&self.file.as_str())
     }

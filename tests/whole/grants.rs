@@ -68,7 +68,7 @@ fn looks() -> Vec<(Command, Value)> {
         "tailscale version",
         "tailscale status --json --peers=false",
         "tailscale debug prefs",
-        "systemctl show tailscaled.service --no-pager -p LoadState,ActiveState,SubState,UnitFileState",
+        "systemctl show tailscaled.service --no-pager -p LoadState,ActiveState,SubState,UnitFileState,FragmentPath",
         DOWNLOAD,
     ];
     let mut looks: Vec<_> = plain.into_iter().map(|line| (user(line), saas())).collect();

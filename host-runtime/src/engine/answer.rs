@@ -52,7 +52,10 @@ impl Bounds<'_> {
     }
 
     fn facts(&self, facts: &[Fact]) -> Checked {
-        self.list("a list of facts", facts, |fact| self.texts("a fact", [&fact.name, &fact.value]))
+        self.list("a list of facts", facts, |fact| {
+            let Fact { topic, name, value, wanted, remark } = fact;
+            self.texts("a fact", [topic, name, value].into_iter().chain(wanted).chain(remark))
+        })
     }
 
     fn node(&self, node: Option<&Node>) -> Checked {

@@ -132,7 +132,8 @@ impl From<wit::Node> for contract::Node {
 
 impl From<wit::Fact> for contract::Fact {
     fn from(one: wit::Fact) -> Self {
-        Self { name: one.name, value: one.value }
+        let wit::Fact { topic, name, value, wanted, remark } = one;
+        Self { topic, name, value, wanted, remark }
     }
 }
 

@@ -53,7 +53,11 @@ fn batch(version: &str, status: Output, prefs: &str) -> Vec<Output> {
         exited(0, version, ""),
         status,
         exited(0, prefs, ""),
-        exited(0, "LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\n", ""),
+        exited(
+            0,
+            "LoadState=loaded\nActiveState=active\nSubState=running\nFragmentPath=/usr/lib/systemd/system/tailscaled.service\nUnitFileState=enabled\n",
+            "",
+        ),
     ]
 }
 

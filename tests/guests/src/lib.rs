@@ -83,8 +83,9 @@ impl Guest for Misfit {
                 // What the glue would give back at the end of the call is gone.
                 look.take_handle();
             }
-            "facts" => answer.facts = (0..100_000).map(|_| fact("n", "v")).collect(),
+            "facts" => answer.facts = (0..20_000).map(|_| fact("n", "v")).collect(),
             "text" => answer.facts = vec![fact("long", &"x".repeat(100_000))],
+            "remark" => answer.facts = vec![Fact { remark: Some("x".repeat(100_000)), ..fact("long", "v") }],
             "private" => answer.private = vec![0; 64 * 1024 + 1],
             "flood" => answer.private = vec![0; 20 << 20],
             "probes" => loop {
@@ -248,7 +249,7 @@ fn outputs(said: &Result<Vec<Output>, ExecError>) -> String {
 }
 
 fn fact(name: &str, value: &str) -> Fact {
-    Fact { name: name.into(), value: value.into() }
+    Fact { topic: "guest".into(), name: name.into(), value: value.into(), wanted: None, remark: None }
 }
 
 fn diagnostic(code: &str, summary: &str) -> Diagnostic {

@@ -113,8 +113,14 @@ impl Machine {
             Active::Running => "running",
             Active::Failed => "failed",
         };
+        // As systemd prints them, whatever the order in which they were asked for.
+        let path = match load {
+            "loaded" => "/lib/systemd/system/tailscaled.service",
+            "masked" => "/etc/systemd/system/tailscaled.service",
+            _ => "",
+        };
         Reply::ok(format!(
-            "LoadState={load}\nActiveState={}\nSubState={sub}\nUnitFileState={}\n",
+            "LoadState={load}\nActiveState={}\nSubState={sub}\nFragmentPath={path}\nUnitFileState={}\n",
             self.active_state(),
             self.file_state()
         ))

@@ -93,7 +93,7 @@ fn exit_is_an_error_and_ends_nothing_else() {
 
 #[test]
 fn answers_are_bounded() {
-    for config in ["facts", "text", "private"] {
+    for config in ["facts", "text", "remark", "private"] {
         let error = broken(misfit(), config);
         assert!(matches!(error.fault, Fault::Contract { .. }), "{error:?}");
     }

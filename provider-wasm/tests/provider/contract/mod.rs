@@ -5,6 +5,7 @@ mod failing;
 mod installing;
 mod interface;
 mod joining;
+mod telling;
 
 use crate::sim::{self, Host, START, TAILNET, failed, joined};
 use tailscale_model::{Active, Control, Disk, Fault, Kind, Lock, Machine, OtherRepository, Reach, Sudo, Which, World};

@@ -58,7 +58,13 @@ fn outcome(host: &str) -> Outcome {
         online: true,
         key_expiry: None,
     };
-    let fact = |name: &str, value: &str| Fact { name: name.to_owned(), value: value.to_owned() };
+    let fact = |name: &str, value: &str| Fact {
+        topic: "client".to_owned(),
+        name: name.to_owned(),
+        value: value.to_owned(),
+        wanted: None,
+        remark: None,
+    };
     Outcome { facts: vec![fact("version", "1.90.1"), fact("state", "running")], node: Some(node), notes: Vec::new() }
 }
 

@@ -210,6 +210,7 @@ impl Sshd {
             identity: Some(self.key()),
             known_hosts: Some(self.known_hosts()),
             config: Some(self.client_config()),
+            ..Endpoint::default()
         }
     }
 

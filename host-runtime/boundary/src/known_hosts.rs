@@ -25,6 +25,7 @@
 //! and the authority's key is never trusted as a host's own. Not for reading files, either.
 
 mod key;
+mod pin;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,6 +36,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
 
 pub use key::{HostKey, KeyError, KeyType};
+pub use pin::Pin;
 
 /// Where a line stands.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

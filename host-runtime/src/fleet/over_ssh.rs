@@ -25,7 +25,8 @@ impl OverSsh {
             user: host.user.clone(),
             identity: host.private_key.clone(),
             known_hosts: host.known_hosts.clone(),
-            config: None,
+            host_keys: host.host_keys.clone(),
+            ..Endpoint::default()
         };
         Self { endpoints: hosts.iter().map(endpoint).collect(), trust, passphrases: None }
     }

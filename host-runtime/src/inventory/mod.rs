@@ -36,6 +36,8 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use boundary::known_hosts::Pin;
+
 use crate::contract::{Diagnostic, Severity};
 use config::{Config, tag_index};
 pub use finding::{Finding, Invalid, Place};
@@ -54,6 +56,8 @@ pub struct HostSpec {
     pub port: Option<u16>,
     /// Its SSH user, or the one for all.
     pub user: Option<String>,
+    /// The keys that its server may show, if the inventory says so; then no other is taken.
+    pub host_keys: Vec<Pin>,
     /// The private key for all.
     pub private_key: Option<PathBuf>,
     /// The `known_hosts` file for all.
@@ -331,6 +335,7 @@ fn finish_hosts(sections: &mut Sections<'_>, config: &Config, file: &Path) -> Ve
             address: raw.address,
             port: raw.port.or(sections.ssh.port),
             user: raw.user.or_else(|| sections.ssh.user.clone()),
+            host_keys: raw.host_keys,
             private_key: private_key.clone(),
             known_hosts: known_hosts.clone(),
             roles,

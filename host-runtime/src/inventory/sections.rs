@@ -2,6 +2,8 @@
 //!
 //! Not for: the provider's own config ([`super::config`]), and what a file on disk can do wrong ([`super::load`]).
 
+use boundary::known_hosts::Pin;
+
 use super::finding::{Finding, Place, child, nearest};
 use super::yaml::{Entry, Node, Scalar, ScalarKind, Value};
 
@@ -11,7 +13,7 @@ const NETWORK: [&str; 2] = ["provider", "providers"];
 const INFRA: [&str; 2] = ["hosts", "bootstrap"];
 const BOOTSTRAP: [&str; 2] = ["ssh_user", "ssh"];
 const SSH: [&str; 4] = ["user", "port", "privateKeyPath", "knownHostsFile"];
-const HOST: [&str; 5] = ["address", "port", "user", "roles", "tags"];
+const HOST: [&str; 6] = ["address", "port", "user", "host_key", "roles", "tags"];
 
 /// What stands in our sections, as far as it can be read.
 #[derive(Default)]
@@ -45,6 +47,7 @@ pub(super) struct RawHost {
     pub(super) address: Option<String>,
     pub(super) port: Option<u16>,
     pub(super) user: Option<String>,
+    pub(super) host_keys: Vec<Pin>,
     pub(super) roles: Vec<(String, Place)>,
     pub(super) tags: Vec<(String, Place)>,
 }
@@ -215,6 +218,7 @@ impl Reader<'_> {
             address: None,
             port: None,
             user: None,
+            host_keys: Vec::new(),
             roles: Vec::new(),
             tags: Vec::new(),
         };
@@ -230,6 +234,7 @@ impl Reader<'_> {
                 "address" => host.address = self.address(key, &at),
                 "port" => host.port = self.port(key, &at),
                 "user" => host.user = self.user(key, &at),
+                "host_key" => host.host_keys = self.host_keys(key, &at),
                 "roles" => host.roles = self.texts(key, &at),
                 "tags" => host.tags = self.texts(key, &at),
                 _ => {}
@@ -369,6 +374,25 @@ impl Reader<'_> {
         Some(user)
     }
 
+    /// One key, or a list of them: a machine has one of each type.
+    fn host_keys(&mut self, entry: &Entry, pointer: &str) -> Vec<Pin> {
+        let texts = match &entry.value.value {
+            Value::List(_) => self.texts(entry, pointer),
+            _ => self.text(entry, pointer).map(|text| (text, entry.value.place)).into_iter().collect(),
+        };
+        let mut pins = Vec::new();
+        for (text, place) in texts {
+            match Pin::parse(&text) {
+                Some(pin) => pins.push(pin),
+                None => {
+                    let finding = Finding::error("bad-host-key", pointer, place, "this is no host key");
+                    self.say(finding.detail(HOST_KEY));
+                }
+            }
+        }
+        pins
+    }
+
     fn path(&mut self, entry: &Entry, pointer: &str) -> Option<String> {
         let path = self.text(entry, pointer)?;
         if path.is_empty() || path.contains('\0') {
@@ -385,6 +409,8 @@ impl Reader<'_> {
 }
 
 const TEXT: &str = "text";
+const HOST_KEY: &str = "wanted: a key such as `ssh-ed25519 AAAA…`, or its fingerprint `SHA256:…`\n\
+                        do: on the machine's console: cat /etc/ssh/ssh_host_ed25519_key.pub";
 
 /// Whether the name can stand in a DNS name, in lower case (J7).
 fn dns_label(name: &str) -> Result<(), String> {

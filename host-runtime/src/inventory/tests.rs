@@ -107,6 +107,7 @@ infra:
         address: address.map(str::to_owned),
         port: Some(port),
         user: Some(user.to_owned()),
+        host_keys: Vec::new(),
         private_key: Some("conf/keys/id".into()),
         known_hosts: Some("/etc/kh".into()),
         roles: roles.iter().map(|&role| role.to_owned()).collect(),
@@ -342,4 +343,20 @@ fn five_thousand_hosts_load_at_once() {
     let begun = std::time::Instant::now();
     assert_eq!(read(&with_hosts(&hosts)).expect("it loads").hosts().len(), 5000);
     assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_host_key_is_a_key_a_fingerprint_or_a_list_and_anything_else_is_told() {
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMRLmVJuDpPt6vv1yC0a1aTmNuDRCHNNT9kbRIwGZA1q root@a";
+    let print = "SHA256:2Yq5+HfWJGRnUNYLOXtCAVmtDlBXHnh2Sc6u0aEqkNQ";
+    let file = |hosts: &str| {
+        format!("network: {{provider: demo, providers: {{demo: {{domain: x}}}}}}\ninfra:\n  hosts:\n    dev:\n{hosts}")
+    };
+    let text = format!("      a: {{host_key: {key}}}\n      b: {{host_key: [{key}, \"{print}\"]}}\n      c: {{}}\n");
+    let inventory = read(&file(&text)).expect("it is right");
+    let count = |name: &str| inventory.host(name).expect("there").host_keys.len();
+    assert_eq!([count("a"), count("b"), count("c")], [1, 2, 0]);
+    let invalid = read(&file("      a: {host_key: [\"MD5:00\", 7]}\n")).expect_err("neither");
+    let codes: Vec<&str> = invalid.findings.iter().map(|one| one.code.as_str()).collect();
+    assert_eq!(codes, ["bad-host-key", "wrong-type"]);
 }

@@ -9,6 +9,10 @@ use super::login::{Outcome, Refusal};
 use super::trust::HostKeyError;
 use crate::failure::{Failed, Kind};
 
+/// The code of the diagnostic for a host key that no file knows. Its detail lines `found` and `note` are the host's own.
+pub const UNKNOWN_HOST_KEY: &str = "host-key-unknown";
+const UNKNOWN_SUMMARY: &str = "the server's host key is not known";
+
 /// How far a connection came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -156,7 +160,16 @@ impl ConnectError {
     /// As a host's failure: what was found, what was wanted, what to do next.
     #[must_use]
     pub fn failed(&self) -> Failed {
-        Failed::host(self.kind(), self.headline(), self.detail())
+        let mut failed = Failed::host(self.kind(), self.headline(), self.detail());
+        if let ConnectError::HostKey { error, .. } = self
+            && matches!(**error, HostKeyError::Unknown { .. })
+            && let Some(first) = failed.diagnostics.first_mut()
+        {
+            // Whose key it is stands in the details: the headline of many hosts is one.
+            UNKNOWN_HOST_KEY.clone_into(&mut first.code);
+            UNKNOWN_SUMMARY.clone_into(&mut first.summary);
+        }
+        failed
     }
 
     fn headline(&self) -> String {
@@ -171,7 +184,8 @@ impl ConnectError {
             ConnectError::HostKey { to, error } => format!(
                 "{to}: {}",
                 match &**error {
-                    HostKeyError::Unknown { .. } => "the server's host key is not known",
+                    HostKeyError::Unknown { .. } => UNKNOWN_SUMMARY,
+                    HostKeyError::NotPinned { .. } => "the server's host key is not the one that the inventory names",
                     HostKeyError::Changed { .. } => "the server's host key is not the one that is known",
                     HostKeyError::Revoked { .. } => "the server's host key is revoked",
                     HostKeyError::Malformed(_) => "the server's host key cannot be read",
@@ -190,26 +204,35 @@ impl ConnectError {
     fn detail(&self) -> Option<String> {
         Some(match self {
             ConnectError::Name { .. } => {
-                "Give the host an address that resolves here, or one of ssh_config's aliases as its name.".to_owned()
+                "do: give the host an address that resolves here, or one of ssh_config's aliases as its name".to_owned()
             }
             ConnectError::Address { tried, .. } => {
                 let tried: Vec<String> = tried.iter().map(|(at, reason)| format!("{at}: {}", lower(reason))).collect();
                 format!(
-                    "{}\nCheck that the machine is up, that sshd listens at this port, and that no firewall stands between.",
+                    "found: {}\ndo: check that the machine is up, that sshd listens at this port, and that no firewall \
+                     stands between",
                     tried.join("\n")
                 )
             }
             ConnectError::Proxy { reason, .. } => {
-                format!("{reason}\nThe same way by hand: `ssh` to the host, with `-v` to see each step.")
+                let said = text::one_line(reason);
+                format!("found: {said}\ndo: go the same way by hand: `ssh -v` to the host shows each step")
             }
             ConnectError::Handshake { said, stage, reason, .. } => handshake(said.as_deref(), *stage, reason),
-            ConnectError::HostKey { error, .. } => host_key(error),
+            ConnectError::HostKey { error, to } => host_key(error, to),
             ConnectError::Authentication { refusal, to } => refused(refusal, to),
             ConnectError::LostAtLogin { .. } => {
-                "sshd's log on the host says why; `fail2ban` and PerSourcePenalties do this too.".to_owned()
+                "means: a server that bans this address, or is restarted, does so\ndo: look into sshd's log on the host; \
+                 `fail2ban` and PerSourcePenalties write there too"
+                    .to_owned()
             }
-            ConnectError::Deadline { .. } => "Allow more time, or find out what the machine is busy with.".to_owned(),
-            ConnectError::Cancelled { .. } | ConnectError::System { .. } => return None,
+            ConnectError::Deadline { .. } => {
+                "do: give more time with --timeout, or find out what the machine is busy with".to_owned()
+            }
+            ConnectError::System { .. } => {
+                "do: end other programs, or raise the limit (`ulimit -n`), or use fewer --jobs".to_owned()
+            }
+            ConnectError::Cancelled { .. } => return None,
         })
     }
 }
@@ -221,20 +244,22 @@ fn handshake(said: Option<&str>, stage: Stage, reason: &str) -> String {
     match said {
         Some(said) if said.contains("MaxStartups") || said.contains("Not allowed at this time") => {
             format!(
-                "The server says: {said}\nIt takes no more connections for now; fewer at a time, or a moment later."
+                "found: the server says: {said}\nmeans: it takes no more connections for now\ndo: run again in a moment, \
+                 or with fewer --jobs"
             )
         }
-        Some(said) => format!("What answers there is no SSH server: {said}\nCheck the address and the port."),
-        None if stage <= Stage::Greeting => {
-            "Something listens there and says nothing. An sshd that is full (MaxStartups) or bans this address does so."
-                .to_owned()
-        }
+        Some(said) => format!(
+            "found: what answers there is no SSH server: {said}\ndo: check the address and the port of the host"
+        ),
+        None if stage <= Stage::Greeting => "found: something listens there and says nothing\nmeans: an sshd that is full \
+             (MaxStartups) or bans this address does so\ndo: run again in a moment; look into sshd's log on the host"
+            .to_owned(),
         None if reason.contains(NOT_AGREED) => {
-            "The server is too old, or allows too little, or does not speak SSH: Ed25519, ECDSA and RSA with SHA-2 host \
-             keys, Diffie-Hellman with SHA-2, AES and ChaCha20 are offered to it. `ssh -vv` shows what it offers."
+            "means: the server is too old, or allows too little, or does not speak SSH\nwanted: a host key of Ed25519, ECDSA \
+             or RSA with SHA-2, Diffie-Hellman with SHA-2, AES or ChaCha20\ndo: `ssh -vv` to the host shows what it offers"
                 .to_owned()
         }
-        None => "Try again; `ssh -v` to the same host shows where it stops.".to_owned(),
+        None => "do: run again; `ssh -v` to the same host shows where it stops".to_owned(),
     }
 }
 
@@ -244,51 +269,70 @@ fn shown(key: &HostKey) -> String {
 
 fn known(keys: &[KnownKey]) -> String {
     let keys: Vec<String> = keys.iter().map(|known| format!("{} ({})", shown(&known.key), known.place)).collect();
-    keys.join("\n        ")
+    keys.join("\n")
 }
 
-fn host_key(error: &HostKeyError) -> String {
+/// The details of a key that is not trusted. Of one that is not known, the lines `found` and `note` are the host's own,
+/// and all others the same for every host, so that many of them can be told at once.
+fn host_key(error: &HostKeyError, to: &str) -> String {
     match error {
         HostKeyError::Unknown { shown: key, line, files, plain, authorities } => {
-            let mut text = format!("Found:  {}\n", shown(key));
-            let paths: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-            text.push_str(&format!("Looked in: {}\n", paths.join(", ")));
+            let mut text = format!("found: {to} shows {}\n", shown(key));
             if !plain.is_empty() {
-                text.push_str(&format!("Known for the same name without the port:\n        {}\n", known(plain)));
+                text.push_str(&format!("found: known for the same name without the port:\n{}\n", known(plain)));
             }
+            let paths: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+            let first = paths.first().map_or("known_hosts", String::as_str);
+            text.push_str(&format!("wanted: a key for the host in {}\n", paths.join(", ")));
             for place in authorities {
-                text.push_str(&format!(
-                    "A certificate authority covers it ({place}); certificates are not supported.\n"
-                ));
+                text.push_str(&format!("wanted: or a certificate of the authority at {place}; it shows a plain key\n"));
             }
+            text.push_str("do: stagecraft-net trust\n");
             let kind = key.key_type().short().to_lowercase();
             text.push_str(&format!(
-                "Compare with what the machine itself says: `ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub` on its console."
+                "note: on the machine's own console, `ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub` says what it is"
             ));
-            if let (Some(line), Some(file)) = (line, paths.first()) {
-                text.push_str(&format!(" When it is the same, add to {file}:\n{line}"));
+            if let Some(line) = line {
+                text.push_str(&format!("\nnote: the line for {first}: {line}"));
             }
             text
         }
         HostKeyError::Changed { shown: key, known: keys } => format!(
-            "Found:  {}\nWanted: {}\nThe machine was set up anew, or somebody stands between. Find out which; only then \
-             replace the line.",
+            "found: {}\nwanted: {}\nmeans: the machine was set up anew, or somebody stands between\ndo: find out which; \
+             only then replace the line:  stagecraft-net trust --replace",
             shown(key),
             known(keys)
         ),
-        HostKeyError::Revoked { shown: key, place } => {
+        HostKeyError::NotPinned { shown: key, pinned } => {
+            let wanted: Vec<String> =
+                pinned.iter().map(|pin| pin.key().map_or_else(|| pin.fingerprint(), shown)).collect();
+            let other = if pinned.iter().any(|pin| pin.key().is_some_and(|one| one.key_type() == key.key_type())) {
+                "the machine was set up anew, or somebody stands between"
+            } else {
+                "the inventory names a key of another type, or the machine was set up anew, or somebody stands between"
+            };
             format!(
-                "Found:  {}\nRevoked by {place}. Whoever wrote that line knows why; the machine needs a new key.",
-                shown(key)
+                "found: {}\nwanted: {} (host_key in the inventory)\nmeans: {other}\ndo: find out which; only then change \
+                 host_key",
+                shown(key),
+                wanted.join(" or ")
             )
         }
-        HostKeyError::Malformed(reason) => format!("{reason}.\nCheck that what answers there is an SSH server."),
-        HostKeyError::Unreadable { file, reason } => {
-            format!("{}: {reason}\nIt may hold a revocation, so nothing is trusted without it.", file.display())
+        HostKeyError::Revoked { shown: key, place } => format!(
+            "found: {}\nmeans: revoked at {place}; whoever wrote that line knows why\ndo: give the machine a new host key",
+            shown(key)
+        ),
+        HostKeyError::Malformed(reason) => {
+            format!("found: {reason}\ndo: check that what answers there is an SSH server")
         }
+        HostKeyError::Unreadable { file, reason } => format!(
+            "found: {}: {reason}\nmeans: it may hold a revocation, so nothing is trusted without it\ndo: make it readable, \
+             or name another file as `knownHostsFile`",
+            file.display()
+        ),
         HostKeyError::Unwritable { file, reason } => format!(
-            "{}: {reason}\nA key that is accepted and forgotten would be accepted again from anybody. Make the file \
-             writable, or add the key by hand.",
+            "found: {}: {reason}\nmeans: a key that is accepted and forgotten would be accepted again from anybody\ndo: \
+             make the file writable, or add the key by hand",
             file.display()
         ),
     }
@@ -297,33 +341,34 @@ fn host_key(error: &HostKeyError) -> String {
 fn refused(refusal: &Refusal, to: &str) -> String {
     let mut lines = Vec::new();
     for tried in &refusal.tried {
-        lines.push(format!("{}: {}", text::one_line(&tried.key), text::one_line(tried.outcome.to_string())));
+        let (key, outcome) = (text::one_line(&tried.key), text::one_line(tried.outcome.to_string()));
+        lines.push(format!("found: {key}: {outcome}"));
     }
     if refusal.tried.is_empty() {
-        lines.push("There is no key to try: no agent, and none of the key files is there.".to_owned());
+        lines.push("found: no key to try: no agent, and none of the key files is there".to_owned());
     }
     match (refusal.hung_up, refusal.left) {
-        (true, 0) => lines.push("The server hung up after that: its MaxAuthTries, or a ban.".to_owned()),
-        (true, left) => {
-            lines.push(format!("The server hung up before {left} more could be tried: its MaxAuthTries, or a ban."));
-        }
+        (true, 0) => lines.push("means: the server hung up after that: its MaxAuthTries, or a ban".to_owned()),
+        (true, left) => lines
+            .push(format!("means: the server hung up before {left} more could be tried: its MaxAuthTries, or a ban")),
         (false, 0) => {}
-        (false, left) => lines.push(format!("{left} more were not tried: servers hang up after six.")),
+        (false, left) => lines.push(format!("means: {left} more were not tried, since servers hang up after six")),
     }
     if let Some(offered) = &refusal.offered {
-        lines.push(format!("The server offers: {}", text::bounded(&text::one_line(offered), 200)));
+        let offered = text::bounded(&text::one_line(offered), 200);
+        lines.push(format!("wanted: one of the ways that the server offers: {offered}"));
     }
     let any = |wanted: fn(&Outcome) -> bool| refusal.tried.iter().any(|tried| wanted(&tried.outcome));
     let user = to.split('@').next().unwrap_or_default();
     lines.push(if refusal.left > 0 {
-        "Name the right key: `privateKeyPath` in the project's file, or IdentityFile with IdentitiesOnly in ssh_config."
+        "do: name the right key: `privateKeyPath` in the project's file, or IdentityFile with IdentitiesOnly in ssh_config"
             .to_owned()
     } else if any(|outcome| matches!(outcome, Outcome::NotSigned(_))) {
-        "Unlock the agent, or confirm with a touch where the key asks for one.".to_owned()
+        "do: unlock the agent, or confirm with a touch where the key asks for one".to_owned()
     } else if any(|outcome| *outcome == Outcome::Encrypted) {
-        "Give the key to an agent (`ssh-add`), or run this where somebody can type its passphrase.".to_owned()
+        "do: give the key to an agent (`ssh-add`), or run this where somebody can type its passphrase".to_owned()
     } else {
-        format!("Put the public half of one of these keys into the authorized_keys of {user}, or name the right key.")
+        format!("do: put the public half of one of these keys into the authorized_keys of {user}, or name the right key")
     });
     lines.join("\n")
 }

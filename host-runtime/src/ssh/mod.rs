@@ -43,7 +43,7 @@ mod trust;
 mod wire;
 
 pub use connection::{Connection, connect};
-pub use error::{ConnectError, Stage};
+pub use error::{ConnectError, Stage, UNKNOWN_HOST_KEY};
 pub use login::{Outcome, Refusal, Tried};
 pub use target::{Endpoint, Passphrases, ResolveError, Target, resolve};
 pub use trust::{HostKeyError, Trust};

@@ -10,6 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use boundary::known_hosts::Pin;
 use zeroize::Zeroizing;
 
 use super::config::{Dump, Tokens};
@@ -37,6 +38,8 @@ pub struct Endpoint {
     /// The file that knows the host's key, instead of those that `ssh_config` names. Jump hosts are judged by `ssh`
     /// itself, with what `ssh_config` says of them.
     pub known_hosts: Option<PathBuf>,
+    /// The keys that the server may show. Where there is one, the files are only asked for revocations.
+    pub host_keys: Vec<Pin>,
     /// Read instead of the user's and the system's `ssh_config`, as by `ssh -F`.
     pub config: Option<PathBuf>,
 }
@@ -64,6 +67,8 @@ pub struct Target {
     pub(super) known_hosts: Vec<PathBuf>,
     pub(super) global_known_hosts: Vec<PathBuf>,
     pub(super) hash_known_hosts: bool,
+    /// The keys that the inventory names; no other is taken where there is one.
+    pub(super) host_keys: Vec<Pin>,
     /// The key that the project's file names.
     pub(super) identity: Option<PathBuf>,
     /// The keys that `ssh_config` names.
@@ -218,17 +223,18 @@ impl ResolveError {
     #[must_use]
     pub fn failed(&self) -> Failed {
         let next = match self {
-            ResolveError::HostName { .. } => "Correct the host's entry, or its HostName in ssh_config.",
+            ResolveError::HostName { .. } => "do: correct the host's entry, or its HostName in ssh_config",
             ResolveError::User { .. } | ResolveError::NoUser { .. } => {
-                "Name the user in the host's entry, or under `infra.bootstrap.ssh`."
+                "do: name the user in the host's entry, or under `infra.bootstrap.ssh`"
             }
-            ResolveError::NoSsh { .. } => "Give the host an address, or install the OpenSSH client.",
+            ResolveError::NoSsh { .. } => "do: give the host an address, or install the OpenSSH client",
             ResolveError::Ssh { name, .. } => {
-                return Failed::host(Kind::Unreachable, self.to_string(), format!("`ssh -G {name}` shows it."));
+                return Failed::host(Kind::Unreachable, self.to_string(), format!("do: `ssh -G {name}` shows it"));
             }
-            ResolveError::Unsupported { .. } => "Take the option away for this host.",
+            ResolveError::Unsupported { .. } => "do: take the option away for this host",
             ResolveError::Deadline { .. } => {
-                let next = "Allow more time, or find out what `Match exec` in ssh_config waits for.".to_owned();
+                let next = "do: give more time with --timeout, or find out what `Match exec` in ssh_config waits for"
+                    .to_owned();
                 return Failed::host(Kind::TimedOut, self.to_string(), next);
             }
             ResolveError::Cancelled { .. } => return Failed::host(Kind::Cancelled, self.to_string(), None),
@@ -340,6 +346,7 @@ impl Local {
             known_hosts,
             global_known_hosts,
             hash_known_hosts: dump.is_yes("hashknownhosts"),
+            host_keys: endpoint.host_keys.clone(),
             identity: endpoint.identity.as_deref().map(in_home),
             identities,
             identities_only: dump.is_yes("identitiesonly"),

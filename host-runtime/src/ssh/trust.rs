@@ -4,13 +4,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use boundary::known_hosts::{self, HostKey, Known, KnownHosts, KnownKey, Place, Verdict};
-use rustix::fs::{FlockOperation, flock};
+use boundary::known_hosts::{self, HostKey, KeyType, Known, KnownHosts, KnownKey, Pin, Place, Verdict};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::target::Target;
 use super::wire::plain;
@@ -58,6 +58,13 @@ pub enum HostKeyError {
         shown: HostKey,
         /// The keys that are known.
         known: Vec<KnownKey>,
+    },
+    /// The inventory names other keys for this server.
+    NotPinned {
+        /// The key that it shows.
+        shown: HostKey,
+        /// The keys that the inventory names.
+        pinned: Vec<Pin>,
     },
     /// A line says that this key must not be trusted.
     Revoked {
@@ -111,6 +118,8 @@ pub(super) struct Files {
     parsed: Arc<Parsed>,
     /// The name that is looked up, with its port.
     name: (String, u16),
+    /// What the inventory says.
+    pins: Vec<Pin>,
 }
 
 /// Files as they were read, and what they say.
@@ -130,7 +139,7 @@ impl Files {
         let paths: Vec<PathBuf> = target.known_hosts.iter().chain(&target.global_known_hosts).cloned().collect();
         let mut contents = Vec::new();
         for path in &paths {
-            match fs::read(path) {
+            match read_regular(path) {
                 Ok(bytes) => contents.push((path.clone(), bytes)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
@@ -155,7 +164,7 @@ impl Files {
             Some(alias) => (alias.clone(), 22),
             None => (target.host.clone(), target.port),
         };
-        Ok(Self { paths, parsed, name })
+        Ok(Self { paths, parsed, name, pins: target.host_keys.clone() })
     }
 
     fn known(&self) -> Known<'_> {
@@ -164,7 +173,15 @@ impl Files {
 
     /// The algorithms to offer, those of known keys first.
     pub(super) fn algorithms(&self) -> String {
-        self.known().prefer(&ALGORITHMS).join(",")
+        if self.pins.is_empty() {
+            return self.known().prefer(&ALGORITHMS).join(",");
+        }
+        let named = |name: &&str| {
+            let kind = KeyType::of_algorithm(name);
+            self.pins.iter().filter_map(Pin::key).any(|key| Some(key.key_type()) == kind)
+        };
+        let (first, rest): (Vec<&str>, Vec<&str>) = ALGORITHMS.iter().partition(|name| named(name));
+        [first, rest].concat().join(",")
     }
 
     /// Judges what the server shows.
@@ -188,9 +205,12 @@ impl Files {
 
     fn check(&self, shown: HostKey) -> Result<(), Box<HostKeyError>> {
         let error = match self.known().check(&shown) {
+            Verdict::Revoked { place } => HostKeyError::Revoked { shown, place },
+            // The inventory has the last word: a machine that was made anew is in no file, or with its old key.
+            _ if self.pins.iter().any(|pin| pin.fits(&shown)) => return Ok(()),
+            _ if !self.pins.is_empty() => HostKeyError::NotPinned { shown, pinned: self.pins.clone() },
             Verdict::Trusted { .. } => return Ok(()),
             Verdict::Changed { known } => HostKeyError::Changed { shown, known },
-            Verdict::Revoked { place } => HostKeyError::Revoked { shown, place },
             Verdict::Unknown { plain, authorities } => HostKeyError::Unknown {
                 line: known_hosts::line(&self.name.0, self.name.1, &shown),
                 files: self.paths.clone(),
@@ -203,6 +223,21 @@ impl Files {
         };
         Err(Box::new(error))
     }
+}
+
+/// All of a file. A pipe would keep us waiting, without a clock, for somebody to write to it.
+fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let mut file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    let mut bytes = Vec::new();
+    if found.is_file() {
+        file.read_to_end(&mut bytes)?;
+    } else if !(found.file_type().is_char_device() && found.rdev() == rustix::fs::makedev(1, 3)) {
+        // `/dev/null` is how people say: no file.
+        return Err(io::Error::other("it is no regular file"));
+    }
+    Ok(bytes)
 }
 
 /// Adds `line` to the first file, unless somebody else was faster.
@@ -346,6 +381,38 @@ mod tests {
         assert!(matches!(*folder, HostKeyError::Unreadable { .. }), "{folder:?}");
         let below_a_file = judge(&target(&file.join("x"), 22), 1, Trust::AcceptNew);
         assert!(below_a_file.is_err(), "{below_a_file:?}");
+    }
+
+    #[test]
+    fn what_the_inventory_names_counts_at_once_and_alone_but_a_revocation_holds() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("known_hosts");
+        let [one, two] = [1, 2].map(|n| HostKey::from_blob(&blob(n)).expect("a key"));
+        fs::write(&file, format!("10.0.0.1 {two}\n")).expect("written");
+        for pin in [one.to_string(), one.fingerprint()] {
+            let pin = Pin::parse(&pin).expect("a pin");
+            let pinned = Target { host_keys: vec![pin], ..target(&file, 22) };
+            judge(&pinned, 1, Trust::Strict).expect("it is named");
+            for trust in [Trust::Strict, Trust::AcceptNew] {
+                let other = judge(&pinned, 2, trust).expect_err("the file says otherwise");
+                assert!(matches!(*other, HostKeyError::NotPinned { .. }), "{other:?}");
+            }
+            fs::write(&file, format!("@revoked * {one}\n10.0.0.1 {two}\n")).expect("written");
+            let revoked = judge(&pinned, 1, Trust::Strict).expect_err("revoked");
+            assert!(matches!(*revoked, HostKeyError::Revoked { .. }), "{revoked:?}");
+            fs::write(&file, format!("10.0.0.1 {two}\n")).expect("written");
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_no_file_of_known_hosts_and_keeps_nobody_waiting() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
+        let told = judge(&target(&pipe, 22), 1, Trust::Strict).expect_err("a pipe");
+        assert!(matches!(&*told, HostKeyError::Unreadable { reason, .. } if reason.contains("regular")), "{told:?}");
+        let nothing = judge(&target(Path::new("/dev/null"), 22), 1, Trust::Strict).expect_err("nothing is known");
+        assert!(matches!(*nothing, HostKeyError::Unknown { .. }), "{nothing:?}");
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Fake {
             user: Some("nobody".to_owned()),
             known_hosts: Some("/dev/null".into()),
             config: Some("/dev/null".into()),
-            identity: None,
+            ..Endpoint::default()
         }
     }
 
@@ -123,7 +123,7 @@ fn what_floods_instead_of_greeting_is_cut_off_long_before_the_deadline() {
 #[test]
 fn what_a_server_says_instead_of_ssh_is_told_and_cannot_act_on_a_terminal() {
     for (said, part, passing) in [
-        ("Exceeded MaxStartups\r\n", "The server says: Exceeded MaxStartups", true),
+        ("Exceeded MaxStartups\r\n", "the server says: Exceeded MaxStartups", true),
         ("Not allowed at this time\r\n", "Not allowed at this time", true),
         ("HTTP/1.1 400 Bad Request\r\n\r\n", "no SSH server: HTTP/1.1 400 Bad Request", true),
         ("\x1b]0;owned\x07\x1b[2Jhi\r\n", "no SSH server", true),

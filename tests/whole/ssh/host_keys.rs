@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use boundary::known_hosts::Pin;
 use lab::sshd::{KeyType, Options, Sshd};
 use stagecraft_net::failure::Kind;
 use stagecraft_net::ssh::{ConnectError, Endpoint, HostKeyError, Trust, connect, resolve};
@@ -128,7 +129,7 @@ fn a_server_that_shows_a_certificate_is_known_by_its_plain_key() {
     try_connect(&knowing(&second, &line)).unwrap_or_else(|error| panic!("{}", told(&error)));
     let authority = fs::read_to_string(ca.with_extension("pub")).expect("a key");
     let (error, text) = refused(&knowing(&second, &format!("@cert-authority * {authority}")), Trust::Strict);
-    assert!(matches!(error, HostKeyError::Unknown { .. }) && text.contains("certificates are not supported"), "{text}");
+    assert!(matches!(error, HostKeyError::Unknown { .. }) && text.contains("it shows a plain key"), "{text}");
 }
 
 #[test]
@@ -171,6 +172,24 @@ fn an_alias_of_ssh_config_and_its_files_and_host_key_alias_are_used() {
     // The file that is named for the host is the only one.
     let named = Endpoint { known_hosts: Some(write(&sshd, "empty", "")), ..alias };
     assert!(matches!(refused(&named, Trust::Strict).0, HostKeyError::Unknown { .. }));
+}
+
+#[test]
+fn a_key_that_the_inventory_names_is_trusted_at_once_and_any_other_one_never() {
+    let options = Options { host_keys: vec![KeyType::Ed25519, KeyType::Ecdsa], ..Options::default() };
+    let sshd = Sshd::with(&options).expect("sshd");
+    let named = |text: &str| Endpoint {
+        host_keys: vec![Pin::parse(text).expect("a pin")],
+        known_hosts: Some("/nowhere/known_hosts".into()),
+        ..sshd.endpoint("host")
+    };
+    // The server prefers the other one; the key that is named is asked for.
+    let key = sshd.host_key(KeyType::Ecdsa).expect("a key");
+    try_connect(&named(&key)).unwrap_or_else(|error| panic!("{}", told(&error)));
+    let (error, text) = refused(&named(&foreign()), Trust::AcceptNew);
+    assert!(matches!(error, HostKeyError::NotPinned { .. }), "{error:?}");
+    assert_eq!(text.matches("SHA256:").count(), 2, "{text}");
+    assert!(!std::path::Path::new("/nowhere").exists());
 }
 
 #[test]

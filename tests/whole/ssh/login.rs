@@ -206,7 +206,7 @@ fn when_nobody_is_let_in_every_key_and_what_the_server_offers_is_told() {
     }
 
     let (refused, text) = refusal(&through(&sshd, "IdentityFile none\nIdentityAgent none"));
-    assert!(refused.tried.is_empty() && text.contains("There is no key to try"), "{text}");
+    assert!(refused.tried.is_empty() && text.contains("no key to try"), "{text}");
     let named =
         Endpoint { identity: Some("/nowhere/id".into()), ..through(&sshd, "IdentityFile none\nIdentityAgent none") };
     assert!(refusal(&named).1.contains("/nowhere/id: there is no such file"));
@@ -302,7 +302,7 @@ fn an_agent_that_refuses_to_sign_is_told_and_the_next_key_is_tried() {
     let (_dir, socket) = stubborn(&real, |client| client.write_all(&[0, 0, 0, 1, 5]).expect("answered"));
     let by_agent = format!("IdentityAgent {}", socket.display());
     let (_, text) = refusal(&through(&sshd, &format!("{by_agent}\nIdentityFile none")));
-    assert!(text.contains("the agent did not sign") && text.contains("Unlock the agent"), "{text}");
+    assert!(text.contains("the agent did not sign") && text.contains("unlock the agent"), "{text}");
     try_connect(&through(&sshd, &format!("{by_agent}\nIdentityFile {}", file.display()))).expect("by the file");
 }
 

@@ -1,6 +1,7 @@
 //! Many hosts on one line, and what is the same of many hosts told once.
 
 use stagecraft_net::contract::{Diagnostic, Step};
+use stagecraft_net::ssh::UNKNOWN_HOST_KEY;
 
 /// What stands in a text for the names of several hosts.
 const HOST: &str = "HOST";
@@ -80,6 +81,13 @@ impl<T: Alike> Alike for Option<T> {
 
 impl Alike for Diagnostic {
     fn masked(&self, host: &str) -> Self {
+        if self.code == UNKNOWN_HOST_KEY {
+            // Each host shows a key of its own, and all of them need the same command.
+            let own = |line: &&str| line.starts_with("found:") || line.starts_with("note:");
+            let lines = self.detail.iter().flat_map(|detail| detail.lines());
+            let same = lines.filter(|line| !own(line)).collect::<Vec<_>>().join("\n");
+            return Self { summary: self.summary.masked(host), detail: Some(same.masked(host)), ..self.clone() };
+        }
         Self { summary: self.summary.masked(host), detail: self.detail.masked(host), ..self.clone() }
     }
 }
@@ -109,6 +117,22 @@ mod tests {
         assert_eq!(masked("app-10 my-app-1 app-1-app-1 xapp-1"), "app-10 my-app-1 app-1-app-1 xapp-1");
         assert_eq!(masked("app-1"), "HOST");
         assert_eq!("a".to_owned().masked(""), "a");
+    }
+
+    #[test]
+    fn unknown_host_keys_are_one_thing_to_do_and_one_alone_keeps_what_it_showed() {
+        let unknown = |host: &str| Diagnostic {
+            severity: stagecraft_net::contract::Severity::Error,
+            code: UNKNOWN_HOST_KEY.to_owned(),
+            summary: "not known".to_owned(),
+            detail: Some(format!("found: {host}:22 shows {host}'s key\nwanted: a key\ndo: trust\nnote: add {host}")),
+            config_path: None,
+        };
+        let groups = gather(["h-1", "h-2", "h-3"].map(|host| (host, unknown(host))));
+        assert_eq!(groups.len(), 1);
+        assert_eq!(groups[0].what.detail.as_deref(), Some("wanted: a key\ndo: trust"));
+        let groups = gather([("h-1", unknown("h-1"))]);
+        assert!(groups[0].what.detail.as_deref().is_some_and(|detail| detail.contains("h-1's key")));
     }
 
     #[test]

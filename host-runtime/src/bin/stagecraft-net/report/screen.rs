@@ -13,11 +13,15 @@ use stagecraft_net::contract::{Diagnostic, Severity, Step};
 use stagecraft_net::event::{Counts, Event, Fault, HostResult};
 use stagecraft_net::failure::{Changed, Failed, Kind};
 use stagecraft_net::inventory::Finding;
+use stagecraft_net::ssh::UNKNOWN_HOST_KEY;
 
 use super::block::{Block, Tint, tint};
 use super::group::{Alike, fold, gather};
 use super::progress::Progress;
 use super::{Context, Reader};
+
+/// The command for host keys that are not known, as the library names it.
+const TRUST: &str = "do: stagecraft-net trust";
 
 /// How things may look.
 #[derive(Debug, Clone, Default)]
@@ -299,7 +303,13 @@ impl<O: Write, E: Write> Screen<O, E> {
 
     /// What else a diagnostic says, and where its cause stands in the file.
     fn detail(&self, block: &mut Block, diagnostic: &Diagnostic) {
-        block.detail(diagnostic.detail.as_deref().unwrap_or_default());
+        let detail = diagnostic.detail.as_deref().unwrap_or_default();
+        if diagnostic.code == UNKNOWN_HOST_KEY {
+            // The same file, environment and hosts.
+            block.detail(&detail.replace(TRUST, &format!("{TRUST}{}", self.context.again)));
+        } else {
+            block.detail(detail);
+        }
         if let (Some(pointer), Some(inventory)) = (&diagnostic.config_path, &self.context.inventory) {
             block.place(&format!("{}:{}  {pointer}", inventory.file().display(), inventory.locate(pointer)));
         }

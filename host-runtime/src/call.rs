@@ -265,6 +265,27 @@ fn not_started(error: SessionError, step: Option<&str>) -> (BatchError, Trouble)
     }
 }
 
+/// What else there is to say of a batch that was not started.
+fn not_started_detail(kind: Kind) -> Option<String> {
+    let detail = match kind {
+        Kind::Busy => {
+            "wanted: a machine that nobody else changes\nmeans: a run holds a machine only while it changes it, and the lock \
+             ends with that run\ndo: when it is over:  {run up @hosts}"
+        }
+        Kind::Privilege => {
+            "found: user {user}\nwanted: root, or `sudo -n` for this user\ndo: now:  {run up --limit @failed \
+             --ask-sudo-password}\nfor good:  a NOPASSWD rule for {user} in /etc/sudoers.d (a batch runs as one script: a \
+             rule for single commands is not enough)"
+        }
+        Kind::Unreachable => {
+            "wanted: a shell that runs commands for {user}\nmeans: it let {user} in and ran something else: a forced command, \
+             a closed account, an expired password\ndo: by hand:  ssh to it as {user}, and run `true`; it has to end without a word"
+        }
+        _ => "means: nothing was sent that could change it\ndo: log in as {user} and look at it, then {run up @hosts}",
+    };
+    Some(detail.to_owned())
+}
+
 impl Record {
     /// Takes note of what a `run` batch did. What counts as changing is the operator's word.
     fn saw(&mut self, batch: &Admitted, outputs: &[Output]) {
@@ -301,33 +322,57 @@ impl Trouble {
             None => "while looking".to_owned(),
         };
         let mut failed = match &self {
-            Self::NotStarted(kind, text) => Failed::host(*kind, text.clone(), None),
+            Self::NotStarted(kind, text) => Failed::host(*kind, text.clone(), not_started_detail(*kind)),
             Self::Lost { step, why } => Failed::host(
                 Kind::Lost,
-                format!("the connection was lost {}: {why}", during(step)),
-                Some("do: run `plan` to see what the machine is now, then run again".to_owned()),
+                format!("the connection was lost {}", during(step)),
+                format!(
+                    "found: {why}\nwanted: the end of every command\nmeans: what was begun goes on there until its own \
+                     time limit; what was not begun is not done\ndo: {{run plan @hosts}}\n{{run up @hosts}}"
+                ),
             ),
             Self::Garbled { step, why } => Failed::host(
                 Kind::Other,
-                format!("{why} ({})", during(step)),
-                Some("do: log in and look at the machine; it may be broken, or not what you think it is".to_owned()),
+                format!("the machine's answer cannot be read {}", during(step)),
+                format!(
+                    "found: {why}\nwanted: what the commands printed, as they were framed\nmeans: the machine is broken, or not \
+                     what it is taken for; nothing of its answer is believed\ndo: log in as {{user}} and look at it"
+                ),
             ),
             Self::Deadline { step } => Failed::host(
                 Kind::TimedOut,
                 format!("the time limit passed {}", during(step)),
-                Some("do: run again with a longer --timeout".to_owned()),
+                "wanted: an end within the time for one host (--timeout, 15m unless told)\nmeans: what was begun is ended on \
+                 the host by its own time limit\ndo: {run up @hosts --timeout 30m}"
+                    .to_owned(),
             ),
-            Self::Cancelled { step } => Failed::host(Kind::Cancelled, format!("cancelled {}", during(step)), None),
+            Self::Cancelled { step } => Failed::host(
+                Kind::Cancelled,
+                format!("cancelled {}", during(step)),
+                "means: the run was told to end; what was begun is ended on the host by its own time limit\n\
+                 do: {run status @hosts}\n{run up @hosts}"
+                    .to_owned(),
+            ),
             Self::Denied(denial) => Failed::host(
                 Kind::Denied,
                 format!("the policy does not allow it: {}", boundary::text::one_line(&denial.reason)),
-                (!denial.grant.is_empty())
-                    .then(|| format!("do: to allow it, add this grant\n{}", boundary::text::one_line(&denial.grant))),
+                (!denial.grant.is_empty()).then(|| {
+                    format!(
+                        "means: nothing of the batch was sent\ndo: to allow it, add this grant\n{}",
+                        boundary::text::one_line(&denial.grant)
+                    )
+                }),
             ),
         };
-        failed
-            .diagnostics
-            .extend(guest.into_iter().flat_map(|failure| failure.diagnostics).map(words::clean_diagnostic));
+        let Some(guest) = guest else { return failed };
+        // What a guest says of the same thing is an echo; what it says besides is not.
+        let echo = matches!(self, Self::NotStarted(..))
+            || matches!(
+                Kind::from_provider(&guest.kind),
+                Kind::Lost | Kind::TimedOut | Kind::Cancelled | Kind::Busy | Kind::Denied
+            );
+        let besides = guest.diagnostics.into_iter().skip(usize::from(echo));
+        failed.diagnostics.extend(besides.map(words::clean_diagnostic));
         failed
     }
 }

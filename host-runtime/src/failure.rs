@@ -191,6 +191,15 @@ impl Failed {
         }
     }
 
+    /// The same, with who logs in on the machine where a text leaves that open (`{user}`).
+    #[must_use]
+    pub fn of_user(mut self, user: Option<&str>) -> Self {
+        for detail in self.diagnostics.iter_mut().filter_map(|one| one.detail.as_mut()) {
+            *detail = detail.replace("{user}", user.unwrap_or("(not known)"));
+        }
+        self
+    }
+
     /// The main finding on one line, with the prefix that embedders match on: `<id> provider: …` for a provider's.
     #[must_use]
     pub fn headline(&self) -> String {

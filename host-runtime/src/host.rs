@@ -205,7 +205,11 @@ impl<'h> Plan<'h> {
             return Err(Failed::host(
                 Kind::DisruptionRefused,
                 format!("a step would interrupt what works: {}", disruptive.join("; ")),
-                Some("do: run again with `--allow disruptive`".to_owned()),
+                Some(
+                    "wanted: the consent of the operator\nmeans: nothing was begun on this host, also not its other steps\n\
+                     do: {run up @hosts --allow disruptive}"
+                        .to_owned(),
+                ),
             ));
         }
         Ok(Consented { host: self.host, request: self.request, assessment: self.assessment })

@@ -125,7 +125,10 @@ fn missing(provider: &str, slot: &SecretSlot, variable: &str, trouble: &str) -> 
             severity: Severity::Error,
             code: Kind::SecretMissing.name().to_owned(),
             summary: format!("{words} missing from environment variable {variable}"),
-            detail: Some(format!("found: {trouble}\ndo: set {variable} to the {words}, then run again")),
+            detail: Some(format!(
+                "found: ${variable}: {trouble}\nmeans: the {words} is read only where a step of a plan needs it, on the machine that runs this\n\
+                 do: into the environment:  read -rs {variable} && export {variable}\n  {{run up --limit @failed}}"
+            )),
             config_path: Some(slot.env_config_path.clone()),
         }],
         changed: Changed::Nothing,

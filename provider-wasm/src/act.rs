@@ -61,6 +61,22 @@ impl Act {
     }
 }
 
+impl Act {
+    /// What it was, once it is done.
+    #[must_use]
+    pub fn done(self) -> &'static str {
+        match self {
+            Act::Install => "Tailscale installed",
+            Act::StartDaemon => "tailscaled started, now and at boot",
+            Act::RestartDaemon => "tailscaled restarted",
+            Act::Resume => "Tailscale brought up",
+            Act::Join => "joined",
+            Act::Rejoin => "re-authenticated",
+            Act::Logout => "logged out",
+        }
+    }
+}
+
 /// The step of an act in a state, as a person is shown it.
 #[must_use]
 pub fn step(act: Act, state: &State, seen: &Facts, wanted: &Wanted<'_>) -> Step {
@@ -192,10 +208,11 @@ fn install_client(wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure
         }
         if script.succeeded() && facts.client != Client::Absent {
             let after = settle(facts, Patience::Booting, hands.look, wanted)?;
-            return answering(after, &outputs);
+            return answering(after, &outputs)
+                .map_err(|failed| failed.changed("Tailscale installed, its daemon not up"));
         }
         if !install::is_locked(script) || tries == LOCK_TRIES {
-            return Err(install::script(script));
+            return Err(install::script(script).changed("the install script run, Tailscale not installed"));
         }
         if tries == 0 {
             hands.log.info("another process holds the lock of the package manager; waiting for it");
@@ -214,7 +231,8 @@ fn start_daemon(seen: &Seen, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Se
     }
     commands.push(root(&["systemctl", "enable", "--now", SERVICE], 90_000));
     let (outputs, facts) = run(Act::StartDaemon, commands, hands)?;
-    let after = answering(settle(facts, Patience::Booting, hands.look, wanted)?, &outputs)?;
+    let after = answering(settle(facts, Patience::Booting, hands.look, wanted)?, &outputs)
+        .map_err(|failed| failed.changed("tailscaled told to start, now and at boot"))?;
     if let State::NotAtBoot(_) = after.state {
         let why = said(&outputs).unwrap_or_else(|| "the daemon still would not start at boot".to_owned());
         return Err(failure::no_effect(&Act::StartDaemon.title(wanted), &why));
@@ -226,6 +244,7 @@ fn start_daemon(seen: &Seen, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Se
 pub(crate) fn restart_daemon(act: Act, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
     let (outputs, facts) = run(act, vec![root(&["systemctl", "restart", SERVICE], 90_000)], hands)?;
     answering(settle(facts, Patience::Booting, hands.look, wanted)?, &outputs)
+        .map_err(|failed| failed.changed("tailscaled restarted"))
 }
 
 /// What was seen, if the daemon answers: why it does not is told best by what was to start it.
@@ -242,7 +261,9 @@ fn resume(wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
     let after = settle(facts, Patience::Usual, hands.look, wanted)?;
     match (&after.state, outputs.first()) {
         (State::Member(Link::Online | Link::Offline | Link::Connecting, _), _) | (_, None) => Ok(after),
-        (_, Some(up)) => Err(failure::join::failed(&reason(up, &after, wanted, hands), wanted)),
+        (_, Some(up)) => {
+            Err(failure::join::failed(&reason(up, &after, wanted, hands), None, wanted).changed("not brought up"))
+        }
     }
 }
 

@@ -68,9 +68,16 @@ pub fn apply(steps: &[Step], wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Ou
     if needs_key && hands.given.get(AUTH_KEY).is_none() {
         return Err(failure::secret_missing(&wanted.config.auth_key_env));
     }
+    let mut done: Vec<Act> = Vec::new();
+    reach(steps, wanted, hands, &mut done).map_err(|failed| {
+        let done: Vec<&str> = done.iter().map(|act| act.done()).collect();
+        if done.is_empty() { failed } else { failed.changed_before(&done.join(", ")) }
+    })
+}
+
+fn reach(steps: &[Step], wanted: &Wanted<'_>, hands: Hands<'_>, done: &mut Vec<Act>) -> Result<Outcome, Failure> {
     let mut seen = observe(hands.look, wanted)?;
     let mut left = steps;
-    let mut done: Vec<Act> = Vec::new();
     loop {
         let act = match next(&seen, &seen.state, wanted) {
             Next::Hold(notes) => {

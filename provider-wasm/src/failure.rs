@@ -29,10 +29,20 @@ fn fail(kind: &'static str, code: &'static str, summary: impl Into<String>, deta
     }
 }
 
-/// What was found, what was wanted, what to do next: a line each, by the labels that the host's own failures have.
-fn told(found: impl AsRef<str>, wanted: impl AsRef<str>, next: impl AsRef<str>) -> String {
-    let bare = |text: &str| text.trim_end_matches('.').to_owned();
-    format!("found: {}\nwanted: {}\ndo: {}", bare(found.as_ref()), bare(wanted.as_ref()), bare(next.as_ref()))
+/// What a person is told, a line a label, by the labels that the host's own failures have. What is empty is left out.
+///
+/// `next` may have several lines. One that begins `case:  ` (with two blanks) is for that case; one that begins with two
+/// blanks goes on with the case before it. `{run …}` in it is a command line of the program that shows it, `@hosts` in
+/// that the hosts that failed so, and `{user}` who is logged in on the host (see `diagnostic` in `wit/provider.wit`).
+fn told(found: impl AsRef<str>, wanted: impl AsRef<str>, means: impl AsRef<str>, next: impl AsRef<str>) -> String {
+    let lines =
+        [("found", found.as_ref()), ("wanted", wanted.as_ref()), ("means", means.as_ref()), ("do", next.as_ref())];
+    let told: Vec<String> = lines
+        .iter()
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(label, text)| format!("{label}: {}", text.trim_end_matches('.')))
+        .collect();
+    told.join("\n")
 }
 
 impl Failure {
@@ -48,6 +58,33 @@ impl Failure {
     #[must_use]
     pub fn and(mut self, more: Diagnostic) -> Self {
         self.diagnostics.push(more);
+        self
+    }
+
+    /// The same failure, with what has become of the machine, behind what is told of that already. Whether anything was
+    /// changed at all is the host's word; this says what it amounts to.
+    #[must_use]
+    pub fn changed(self, what: &str) -> Self {
+        self.with_changed(|told| told.push(what.to_owned()))
+    }
+
+    /// As [`Failure::changed`], in front: what was done before this went wrong.
+    #[must_use]
+    pub fn changed_before(self, what: &str) -> Self {
+        self.with_changed(|told| told.insert(0, what.to_owned()))
+    }
+
+    fn with_changed(mut self, add: impl FnOnce(&mut Vec<String>)) -> Self {
+        const LABEL: &str = "changed: ";
+        if let Some(first) = self.diagnostics.first_mut() {
+            let detail = first.detail.take().unwrap_or_default();
+            let mut told: Vec<String> =
+                detail.lines().filter_map(|line| line.strip_prefix(LABEL)).map(str::to_owned).collect();
+            add(&mut told);
+            let rest = detail.lines().filter(|line| !line.starts_with(LABEL) && !line.is_empty());
+            let lines: Vec<String> = rest.map(str::to_owned).chain([format!("{LABEL}{}", told.join(", "))]).collect();
+            first.detail = Some(lines.join("\n"));
+        }
         self
     }
 }
@@ -73,37 +110,51 @@ pub fn config(findings: Vec<Diagnostic>) -> Failure {
 /// The logical host name cannot be a machine's name in the tailnet.
 #[must_use]
 pub fn host_name(host: &str, domain: &str) -> Failure {
-    let wanted = format!(
-        "1 to 63 lower-case letters, digits and dashes, no dash first or last, and no more than 253 characters together with .{domain}."
-    );
     fail(
         "config-invalid",
         "host-name",
         format!("invalid config: the host name {host:?} is not a DNS label"),
-        told(format!("{host:?}."), wanted, "rename the host in stagecraft.yml."),
+        told(
+            format!("{host:?}"),
+            format!(
+                "1 to 63 lower-case letters, digits and dashes, no dash first or last, and no more than 253 characters together with .{domain}"
+            ),
+            "the name in the file is the machine's name in the tailnet, so that others can find it there",
+            "rename the host in stagecraft.yml",
+        ),
     )
 }
 
 /// A tag that was given for this host is none.
 #[must_use]
 pub fn host_tag(tag: &str) -> Failure {
+    let tag = text::shown(tag);
     fail(
         "config-invalid",
         "host-tag",
-        format!("invalid config: the host has {:?}, which is no tag", text::shown(tag)),
-        "wanted: `tag:`, a lower-case letter, then lower-case letters, digits and dashes, such as tag:web\ndo: mend the tags of this host in stagecraft.yml".to_owned(),
+        format!("invalid config: the host has {tag:?}, which is no tag"),
+        told(
+            format!("{tag:?}"),
+            "`tag:`, a lower-case letter, then lower-case letters, digits and dashes, such as tag:web",
+            "",
+            "mend the tags of this host in stagecraft.yml",
+        ),
     )
 }
 
 /// The request holds something that this provider does not know.
 #[must_use]
 pub fn not_known(what: &str) -> Failure {
-    let wanted = "installed, joined or absent; to allow: disruptive, or from:DOMAIN.";
     fail(
         "other",
         "not-known",
         format!("this provider does not know {what}"),
-        told(format!("{what}."), wanted, "use a release of the provider that knows it."),
+        told(
+            what,
+            "installed, joined or absent; to allow: disruptive, or from:DOMAIN",
+            "the program that runs this provider is newer than it",
+            "use a release of the provider that knows it",
+        ),
     )
 }
 
@@ -115,9 +166,10 @@ pub fn unsupported_os(found: &str) -> Failure {
         "unsupported-os",
         "unsupported operating system (v1 supports Linux Debian/Ubuntu only)",
         told(
-            format!("{found}."),
-            "Debian, Ubuntu, or a derivative whose ID in /etc/os-release Tailscale's install script knows.",
-            "take this host out of stagecraft.yml, or give it a system that is supported.",
+            found,
+            "Debian, Ubuntu, or a derivative whose ID in /etc/os-release Tailscale's install script knows",
+            "Tailscale may run there all the same; this provider was not seen to work on it, so it does not begin",
+            "take this host out of stagecraft.yml, or give it a system that is supported",
         ),
     )
 }
@@ -130,9 +182,10 @@ pub fn unreadable(found: &str) -> Failure {
         "unreadable",
         "the state of Tailscale on this host cannot be read",
         told(
-            format!("{found}."),
-            "an answer that this provider knows.",
-            "look at `tailscale status` and `tailscale debug prefs` on the host. A release newer than this provider may need a newer provider.",
+            found,
+            "an answer that this provider knows",
+            "a release of Tailscale newer than this provider may need a newer provider",
+            "log in and compare `tailscale status` and `tailscale debug prefs` with a host that works",
         ),
     )
 }
@@ -145,9 +198,11 @@ pub fn client_missing() -> Failure {
         "client-missing",
         "installation failed: Tailscale is not installed, and install.method is skip",
         told(
-            "no `tailscale` on the PATH.",
-            "Tailscale, installed by somebody else.",
-            "install it on the host, or set install.method to auto.",
+            "no `tailscale` on the PATH",
+            "Tailscale, installed by somebody else: install.method is skip",
+            "",
+            "it is on its image:      build the host from an image that has it, or install it by hand\n\
+             this tool may install:   set install.method to auto",
         ),
     )
     .at("/install/method")
@@ -156,15 +211,16 @@ pub fn client_missing() -> Failure {
 /// The installed release is too old. Nothing is upgraded behind the operator's back.
 #[must_use]
 pub fn too_old(found: &str, oldest: Version) -> Failure {
-    let why = if oldest == Version::FLOOR { " (the oldest release that this provider works with)" } else { "" };
+    let why = if oldest == Version::FLOOR { ", the oldest release that this provider works with" } else { "" };
     fail(
         "install-failed",
         "too-old",
         format!("installation failed: Tailscale {found} is older than {oldest}"),
         told(
-            format!("Tailscale {found}."),
-            format!("{oldest} or later{why}; {} or later is recommended.", Version::RECOMMENDED),
-            "upgrade the host, for example with `sudo apt-get install --only-upgrade tailscale`. This tool does not upgrade.",
+            format!("Tailscale {found}"),
+            format!("{oldest} or later{why}; {} or later is recommended", Version::RECOMMENDED),
+            "an upgrade restarts the daemon and cuts the host's connections in the tailnet, so it is yours to time",
+            "on the host:  sudo apt-get update && sudo apt-get install --only-upgrade tailscale\n  {run up @hosts}",
         ),
     )
     .at("/install/min_version")
@@ -178,9 +234,10 @@ pub fn no_version(found: &str) -> Failure {
         "no-version",
         format!("installation failed: `tailscale version` printed {found:?}, which is no version"),
         told(
-            format!("{found:?}."),
-            "a release such as 1.102.3 on the first line.",
-            "look at what `tailscale` is on the host's PATH.",
+            format!("{found:?}"),
+            "a release such as 1.102.3 on the first line",
+            "what is called `tailscale` there may be a wrapper, or a build of somebody's own",
+            "see what it is, on the host:  type -a tailscale",
         ),
     )
 }
@@ -188,46 +245,71 @@ pub fn no_version(found: &str) -> Failure {
 /// The daemon does not answer and could not be made to.
 #[must_use]
 pub fn daemon_down(how: Down, why: &str) -> Failure {
-    let (state, next) = match how {
-        Down::Stopped => {
-            ("is stopped", "see why with `journalctl -u tailscaled`, then `sudo systemctl start tailscaled`.")
-        }
+    const LOG: &str = "sudo journalctl -u tailscaled -n 50";
+    let (state, means, next) = match how {
+        Down::Stopped => ("is stopped", "", format!("see why, on the host:  {LOG}\n  sudo systemctl start tailscaled")),
         Down::Failed => (
             "fails when it is started",
-            "see why with `journalctl -u tailscaled`. In a container it often is a missing /dev/net/tun.",
+            "in a container this often is a missing /dev/net/tun",
+            format!("see why, on the host:  {LOG}"),
         ),
-        Down::Masked => ("is masked", "`sudo systemctl unmask tailscaled`, and find out who masked it."),
-        Down::Mute => ("runs and does not answer", "see why with `journalctl -u tailscaled`."),
+        Down::Masked => (
+            "is masked",
+            "somebody has forbidden it to start, and may have had a reason",
+            "on the host:  sudo systemctl unmask tailscaled".to_owned(),
+        ),
+        Down::Mute => (
+            "runs and does not answer",
+            "it was restarted, and that did not help, or it is still starting",
+            format!("see why, on the host:  {LOG}"),
+        ),
         Down::NoUnit => (
             "is not known to systemd",
-            "`tailscale` is there without its daemon: install the whole package, or remove what is there.",
+            "`tailscale` is there without its daemon: a half-removed package, or a copied program",
+            "on the host:  sudo apt-get install --reinstall tailscale, or remove what is there".to_owned(),
         ),
         Down::NoSystemd => (
             "does not run, and systemd cannot be asked to start it",
-            "start tailscaled as this host starts its services.",
+            "this provider starts services by systemd only",
+            "start tailscaled as this host starts its services".to_owned(),
         ),
     };
     fail(
         "daemon-down",
         "daemon-down",
         format!("tailscaled {state}"),
-        told(format!("{why}."), "a daemon that answers, started now and at boot.", next),
+        told(why, "a daemon that answers, started now and at boot", means, format!("{next}\nthen:  {{run up @hosts}}")),
     )
 }
 
 /// Root was needed and is not to be had.
 #[must_use]
 pub fn privilege(why: &str) -> Failure {
-    fail(
-        "privilege",
-        "no-root",
-        "root is needed and cannot be had",
-        told(
-            format!("{why}."),
-            "a login as root, or `sudo -n` without a password for this user.",
-            "allow it in sudoers, or log in as another user.",
-        ),
-    )
+    let has = |sign: &str| why.contains(sign);
+    let rule = "a NOPASSWD rule for {user} in /etc/sudoers.d (batches run as one script: a rule for tailscale alone is not enough)";
+    let (code, summary, next) = if has("password is required") {
+        (
+            "sudo-password",
+            "sudo on the host asks for a password",
+            format!("now:  {{run up --limit @failed --ask-sudo-password}}\nfor good:  {rule}"),
+        )
+    } else if has("not found") || has("No such file") {
+        (
+            "no-sudo",
+            "sudo is not installed on the host, and the login is not root",
+            "by sudo:  as root on the host, apt-get install sudo, and {rule}\nas root:  set the user to root (infra.bootstrap.ssh.user, or the host's own `user`)"
+                .replace("{rule}", rule),
+        )
+    } else if has("tty") {
+        (
+            "sudo-terminal",
+            "sudo on the host wants a terminal",
+            "for good:  `Defaults:{user} !requiretty` in /etc/sudoers.d".to_owned(),
+        )
+    } else {
+        ("no-root", "root is needed and cannot be had", format!("for good:  {rule}"))
+    };
+    fail("privilege", code, summary, told(format!("user {{user}}; {why}"), "", "", next))
 }
 
 /// A step needs the key, and the variable is unset or empty.
@@ -238,9 +320,12 @@ pub fn secret_missing(variable: &str) -> Failure {
         "secret-missing",
         format!("auth key missing from environment variable {variable}"),
         told(
-            format!("{variable} is unset or empty on the machine that runs this tool."),
-            "an auth key; this run needs one, since a step of its plan joins the tailnet.",
-            format!("make a key in the admin console and run again with {variable} set to it."),
+            format!("${variable} is unset or empty on the machine that runs this program"),
+            "an auth key, since a step of the plan joins the tailnet",
+            "a key is asked for only where a host has to join; hosts that are members never need one",
+            format!(
+                "make a reusable key in the admin console, then\n  read -rs {variable} && export {variable}\n  {{run up --limit @failed}}"
+            ),
         ),
     )
     .at("/auth_key_env")
@@ -253,7 +338,12 @@ pub fn no_effect(title: &str, why: &str) -> Failure {
         "other",
         "no-effect",
         format!("a step did not work: {title}"),
-        told(format!("{why}."), "the state that the step leads to.", "look at the host, then run again."),
+        told(
+            why,
+            "the state that the step leads to",
+            "its commands were run, and a look afterwards found the host as it was",
+            "look again:  {run status @hosts}\nthen:  {run up @hosts}",
+        ),
     )
 }
 
@@ -265,9 +355,10 @@ pub fn not_shown(title: &str) -> Failure {
         "not-shown",
         format!("the host needs a step that was not shown: {title}"),
         told(
-            "a host that is not as it was, or not as it was taken to be, when the plan was made.",
-            "only what was shown is done.",
-            "run again: a new plan shows the step.",
+            "a host that is not as it was, or not as it was taken to be, when the plan was made",
+            "only what was shown is done",
+            "somebody or something else may be changing this host now",
+            "{run plan @hosts}\n{run up @hosts}",
         ),
     )
 }
@@ -280,9 +371,10 @@ pub fn cannot_keep(flag: &str) -> Failure {
         "cannot-keep",
         format!("the preference behind {flag} cannot be kept"),
         told(
-            format!("a preference that an operator set, and whose value for {flag} cannot be told from here."),
-            "what was set by hand survives a join.",
-            format!("unset it (`sudo tailscale set {flag}=`), run again, and set it again."),
+            format!("a preference that an operator set, and whose value for {flag} cannot be told from here"),
+            "what was set by hand survives a join",
+            "`tailscale up` sets back each preference that it is not told again",
+            format!("on the host:  sudo tailscale set {flag}=\nthen:  {{run up @hosts}}\n  and set it again"),
         ),
     )
 }
@@ -295,9 +387,10 @@ pub fn lost(doing: &str) -> Failure {
         "lost",
         format!("the connection ended while {doing}"),
         told(
-            "an answer that is not complete.",
-            "the end of every command.",
-            "run again: it begins with a look at what is there.",
+            "an answer that is not complete",
+            "the end of every command",
+            "what was begun may have been finished on the host",
+            "{run plan @hosts}\n{run up @hosts}",
         ),
     )
 }
@@ -305,36 +398,39 @@ pub fn lost(doing: &str) -> Failure {
 /// No command of a batch was started.
 #[must_use]
 pub fn exec(error: &ExecError) -> Failure {
-    let next = "run again.";
+    let again = "{run up @hosts}";
     match error {
         ExecError::Denied(place, reason) => fail(
             "denied",
             "denied",
             "the policy forbids a command that this provider needs",
             told(
-                format!("command {place} of the batch: {reason}."),
-                "the commands that its descriptor lists.",
-                "grant it, or do without the provider.",
+                format!("command {place} of the batch: {reason}"),
+                "the commands that its descriptor lists",
+                "nothing of the batch was sent",
+                "grant it, or do without the provider",
             ),
         ),
         ExecError::Unreachable(text) => {
-            fail("lost", "unreachable", "the host cannot be talked to", told(format!("{text}."), "an answer.", next))
+            fail("lost", "unreachable", "the host cannot be talked to", told(text, "an answer", "", again))
         }
         ExecError::Busy(who) => fail(
             "busy",
             "busy",
             "another run holds this host",
-            told(format!("{who}."), "a host that nobody else changes.", "wait for the other run, then run again."),
+            told(
+                who,
+                "a host that nobody else changes",
+                "a run holds a host only while it changes it; the lock ends with the run",
+                "when the other run is over:  {run up @hosts}",
+            ),
         ),
         ExecError::Stopped(why) => {
-            fail("timed-out", "stopped", "the run was stopped", told(format!("{why}."), "time to finish.", next))
+            fail("timed-out", "stopped", "the run was stopped", told(why, "time to finish", "", again))
         }
-        ExecError::Other(text) => fail(
-            "other",
-            "exec",
-            "the host could not run the commands",
-            told(format!("{text}."), "a batch that runs.", next),
-        ),
+        ExecError::Other(text) => {
+            fail("other", "exec", "the host could not run the commands", told(text, "a batch that runs", "", again))
+        }
     }
 }
 
@@ -346,11 +442,11 @@ pub fn pause(end: PauseEnd, waiting_for: &str) -> Option<Failure> {
         PauseEnd::Deadline => ("timed-out", "the time for this host was up while waiting"),
         PauseEnd::Cancelled => ("cancelled", "the run was cancelled while waiting"),
     };
-    let wanted = "time to see how it ends.";
-    Some(fail(
-        kind,
-        kind,
-        summary,
-        told(format!("still waiting for {waiting_for}."), wanted, "run again, with more time."),
-    ))
+    let detail = told(
+        format!("still waiting for {waiting_for}"),
+        "time to see how it ends",
+        "",
+        "{run up @hosts --timeout 30m}",
+    );
+    Some(fail(kind, kind, summary, detail))
 }

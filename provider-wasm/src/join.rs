@@ -80,6 +80,7 @@ fn judge(
     hands: Hands<'_>,
 ) -> Result<Seen, Failure> {
     let works = !has_login_error(&after);
+    let kind = hands.given.get(AUTH_KEY).and_then(|secret| secret.kind);
     match &after.state {
         State::Member(Link::Online, Gap::None) if works => Ok(after),
         // The name is judged by the table, as that of any member.
@@ -88,15 +89,16 @@ fn judge(
             Ok(after)
         }
         State::Member(Link::Online, Gap::Tags(found)) if works && up.succeeded() => {
-            Err(failure::member::tags_not_given(found, wanted))
+            Err(failure::member::tags_not_given(found, wanted).changed("joined"))
         }
-        State::Member(Link::Unapproved, _) => Err(failure::member::approval_needed(wanted)),
+        State::Member(Link::Unapproved, _) => Err(failure::member::approval_needed(wanted).changed("joined")),
         State::Foreign(foreign) => {
             let undone = logout(act, wanted, hands).is_ok();
             Err(failure::join::wrong_tailnet(foreign.name(), undone, wanted))
         }
         _ => {
-            let failed = failure::join::failed(&reason(up, &after, wanted, hands), wanted);
+            let failed = failure::join::failed(&reason(up, &after, wanted, hands), kind.as_deref(), wanted);
+            let failed = failed.changed(if act == Act::Join { "not joined" } else { "not re-authenticated" });
             Err(restore(act, before, Some(&after), wanted, hands, failed))
         }
     }
@@ -130,7 +132,7 @@ fn restore(
         (Ok(_), Act::Rejoin) => Aftermath::NotRestored,
         (Ok(_), _) => Aftermath::Quiet,
     };
-    failed.and(failure::join::aftermath(aftermath))
+    failure::join::after(failed, aftermath)
 }
 
 /// The tags that the machine asked for before, if it asks for others now.

@@ -256,11 +256,21 @@ pub fn read(outputs: &[Output]) -> Result<Facts, Failure> {
     }
     Ok(Facts {
         os: read_os(os_release, uname),
-        root: if root.succeeded() { Ok(()) } else { Err(text::why(root)) },
+        root: if root.succeeded() { Ok(()) } else { Err(no_root(root)) },
         client: read_client(version),
         unit: read_unit(unit),
         daemon: read_daemon(status, prefs),
     })
+}
+
+/// Why root is not to be had, as somebody would see it who tries the same by hand.
+fn no_root(root: &Output) -> String {
+    let why = text::why(root);
+    let why = why.strip_prefix("sudo: ").unwrap_or(&why);
+    match root.ending {
+        Ending::Exited(status) => format!("`sudo -n true` exit {status}: \"{why}\""),
+        Ending::TimedOut | Ending::Skipped | Ending::Unknown => format!("`sudo -n true`: {why}"),
+    }
 }
 
 fn read_os(os_release: &Output, uname: &Output) -> Os {

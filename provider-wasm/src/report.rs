@@ -100,7 +100,9 @@ pub fn notes(seen: &Seen, wanted: &Wanted<'_>) -> Vec<Diagnostic> {
             Ok(_) => {}
         }
         let extra = extra_tags(status, wanted);
-        if wanted.goal == Aim::Joined && matches!(behind, State::Member(..)) && !extra.is_empty() {
+        // Where tags are missing too they are about to be replaced, the extra ones with them.
+        let stays = matches!(behind, State::Member(_, Gap::None | Gap::Name(_)));
+        if wanted.goal == Aim::Joined && stays && !extra.is_empty() {
             notes.push(note::extra_tags(&extra));
         }
     }

@@ -135,6 +135,12 @@ pub struct Foreign {
     pub control: String,
     /// The control server is another than the config's: the same name there is another tailnet.
     pub other_server: bool,
+    /// Its name there, while the daemon knows it.
+    pub fqdn: String,
+    /// Its tags there.
+    pub tags: Vec<String>,
+    /// Whether it is connected there.
+    pub online: bool,
 }
 
 impl Foreign {
@@ -302,7 +308,14 @@ impl State {
         let suffix = status.suffix();
         let ours = suffix.as_deref() == Some(wanted.config.tailnet_domain.as_str());
         if !here || (suffix.is_some() && !ours) {
-            return State::Foreign(Foreign { suffix, control: control().to_owned(), other_server: !here });
+            return State::Foreign(Foreign {
+                suffix,
+                control: control().to_owned(),
+                other_server: !here,
+                fqdn: status.fqdn(),
+                tags: status.tags(),
+                online: status.own.online && status.backend_state == "Running",
+            });
         }
         if prefs.logged_out {
             return State::HalfLoggedOut(if ours { Tie::Ours } else { Tie::Unknown });

@@ -51,6 +51,22 @@ pub fn tags(tags: &[String]) -> String {
     format!("[{}]", tags.join(" "))
 }
 
+/// Tags within a sentence: `tags tag:a tag:b`, `no tags`.
+#[must_use]
+pub fn with_tags(tags: &[String]) -> String {
+    match tags {
+        [] => "no tags".to_owned(),
+        tags => shown(&format!("tags {}", tags.join(" "))),
+    }
+}
+
+/// Whether a foreign text is a DNS name and nothing else, so that it may stand in a command line that is to be pasted.
+#[must_use]
+pub fn is_domain(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    text.len() <= 253 && text.contains('.') && !text.starts_with(['-', '.']) && text.chars().all(plain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +103,15 @@ mod tests {
     fn tags_are_shown_in_brackets() {
         assert_eq!(tags(&["tag:a".to_owned(), "tag:b".to_owned()]), "[tag:a tag:b]");
         assert_eq!(tags(&[]), "[]");
+        assert_eq!(with_tags(&["tag:a".to_owned(), "tag:b".to_owned()]), "tags tag:a tag:b");
+        assert_eq!(with_tags(&[]), "no tags");
+    }
+
+    #[test]
+    fn only_a_plain_dns_name_may_stand_in_a_command_line() {
+        assert!(is_domain("other-1.ts.net"));
+        for odd in ["", "localhost", "-x.net", "a.net; reboot", "a.net}", "$(id).net", "a.net\nb", "Ä.net", ".net"] {
+            assert!(!is_domain(odd), "{odd:?}");
+        }
     }
 }

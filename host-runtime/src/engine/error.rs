@@ -117,14 +117,17 @@ impl CallError {
         };
         let mut detail = Vec::new();
         if !self.wrote.is_empty() {
-            detail.push(format!("it wrote last:\n{}", self.wrote));
+            let wrote: Vec<String> = self.wrote.lines().map(|line| format!("\n  {line}")).collect();
+            detail.push(format!("found: it wrote last:{}", wrote.concat()));
         }
         if !self.running.is_empty() {
-            detail.push(format!("it was in:\n{}", self.running.join("\n")));
+            detail.push(format!("found: it was in:\n  {}", self.running.join("\n  ")));
         }
         if kind == Kind::Provider {
             detail.push(
-                "do: tell the author of the provider; nothing of this is in your config or on the host".to_owned(),
+                "means: a defect of the provider; it is not in your config and not on the host\n\
+                 do: tell the provider's author, with this text; {run provider list} shows which one it is"
+                    .to_owned(),
             );
         }
         Failed::host(kind, self.headline(), (!detail.is_empty()).then(|| detail.join("\n")))

@@ -216,7 +216,11 @@ impl Crew {
         let mut failed = Failed::host(
             Kind::Internal,
             "a defect in this program ended the work on this host",
-            Some(format!("found: {}\ndo: report it, with this text", words.unwrap_or("a panic without words"))),
+            Some(format!(
+                "found: {}\nmeans: nothing is wrong with the host or the file\ndo: report it, with this text; {{run status \
+                 @hosts}} says how the host is",
+                words.unwrap_or("a panic without words")
+            )),
         );
         failed.changed = self.turns().changed(host);
         failed

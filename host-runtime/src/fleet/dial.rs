@@ -34,6 +34,11 @@ pub trait Route {
     /// The server whose limit on starting connections counts: the host, or what stands in front of it.
     fn gate(&self) -> &str;
 
+    /// Who logs in there, where that is known.
+    fn user(&self) -> Option<&str> {
+        None
+    }
+
     /// Connects and logs in.
     ///
     /// # Errors
@@ -89,7 +94,11 @@ fn no_start(why: NoStart) -> Failed {
         NoStart::Over(_) => Failed::host(
             Kind::TimedOut,
             "the time was up before a connection could be started",
-            Some("do: give more time with --timeout".to_owned()),
+            Some(
+                "found: other connections to the same server that were still starting\nmeans: at most 8 may start at a time \
+                 at one server or bastion, since sshd drops more\ndo: {run up @hosts --timeout 30m}"
+                    .to_owned(),
+            ),
         ),
         NoStart::System(error) => Failed::host(Kind::Internal, format!("no descriptor to wait on: {error}"), None),
     }

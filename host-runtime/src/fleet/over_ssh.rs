@@ -60,6 +60,10 @@ impl Route for SshRoute {
         self.target.gate()
     }
 
+    fn user(&self) -> Option<&str> {
+        Some(self.target.user())
+    }
+
     fn connect(&self, until: &Until) -> Result<Box<dyn Transport>, Refused> {
         match connect(&self.target, self.trust, until) {
             Ok(connection) => Ok(Box::new(connection)),

@@ -220,7 +220,7 @@ impl Turns {
             let mut failed = Failed::host(
                 Kind::Cancelled,
                 "the run was cancelled, and this host did not stop in time",
-                Some("do: look at it with `status`".to_owned()),
+                Some("means: what was begun there may still run\ndo: {run status @hosts}\n{run up @hosts}".to_owned()),
             );
             failed.changed = self.changed(host);
             self.results[host] = Some(HostResult::Failed(failed));
@@ -243,7 +243,10 @@ fn skipped(host: &str, kind: Kind) -> Failed {
     Failed::host(
         Kind::Skipped,
         format!("not tried, since {host} failed with {kind}"),
-        Some("means: every host that needs the same secret would fail like it".to_owned()),
+        Some(
+            "means: every host that needs the same secret would fail like it\ndo: mend that one, then {run up --limit @failed}"
+                .to_owned(),
+        ),
     )
 }
 

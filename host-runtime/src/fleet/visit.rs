@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::crew::{Seat, Turn, Work};
-use super::dial::{Connect, dial};
+use super::dial::{Connect, Route, dial};
 use super::starts::Starts;
 use super::turns::Permission;
 use crate::contract::Goal;
@@ -60,10 +60,14 @@ impl Work for Visit {
 
 impl Visit {
     fn host(&self, seat: &Seat<'_>) -> Result<Turn, Failed> {
-        let Task { network, members, act, allow, secrets, connect } = &self.task;
+        let route = self.task.connect.route(seat.host(), seat.until())?;
+        self.along(route.as_ref(), seat).map_err(|failed| failed.of_user(route.user()))
+    }
+
+    fn along(&self, route: &dyn Route, seat: &Seat<'_>) -> Result<Turn, Failed> {
+        let Task { network, members, act, allow, secrets, .. } = &self.task;
         let member = &members[seat.host()];
-        let route = connect.route(seat.host(), seat.until())?;
-        let transport = dial(route.as_ref(), seat.host(), &self.starts, seat.until())?;
+        let transport = dial(route, seat.host(), &self.starts, seat.until())?;
         let mut host = network.on(&member.name, transport, seat.tell());
         let plan = host.plan(&member.goal, allow, seat.until())?;
         if plan.holds() {

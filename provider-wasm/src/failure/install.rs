@@ -19,23 +19,41 @@ pub fn is_locked(run: &Output) -> bool {
             .any(|sign| run.stderr.contains(sign))
 }
 
+/// What is known of one way in which the script fails.
+struct Told<'a> {
+    code: &'static str,
+    error: &'a str,
+    found: &'a str,
+    wanted: &'a str,
+    means: &'a str,
+    next: &'a str,
+}
+
 /// The script could not be downloaded.
 #[must_use]
 pub fn download(curl: &Output) -> Failure {
-    let (code, error, next) = if curl.ending == Ending::Exited(127) {
-        (
-            "install-no-curl",
-            "there is no curl on the host".to_owned(),
-            "install curl and ca-certificates on the host, then run again.",
-        )
-    } else {
-        (
-            "install-download",
-            format!("the install script could not be downloaded: {}", text::why(curl)),
-            "let the host reach tailscale.com (DNS, proxy, firewall), then run again; or install Tailscale by other means and set install.method to skip.",
-        )
+    if curl.ending == Ending::Exited(127) {
+        let told = Told {
+            code: "install-no-curl",
+            error: "there is no curl on the host",
+            found: "no `curl` on the PATH",
+            wanted: "curl and ca-certificates, by which the install script is brought",
+            means: "",
+            next: "on the host:  sudo apt-get install curl ca-certificates",
+        };
+        return told.failed(curl);
+    }
+    let why = text::why(curl);
+    let told = Told {
+        code: "install-download",
+        error: &format!("the install script could not be downloaded: {why}"),
+        found: &why,
+        wanted: SCRIPT,
+        means: "the host's way out is closed, or the site is down for it; nothing was installed",
+        next: "online:  let the host reach tailscale.com and pkgs.tailscale.com (DNS, proxy, firewall)\n\
+               offline:  install Tailscale by other means, and set install.method to skip",
     };
-    failed(code, &error, &error, SCRIPT, next, curl)
+    told.failed(curl)
 }
 
 /// The script ran, and Tailscale is not there. An exit status of 0 proves nothing.
@@ -44,8 +62,9 @@ pub fn script(run: &Output) -> Failure {
     let all = format!("{}\n{}", run.stdout, run.stderr);
     let has = |sign: &str| all.contains(sign);
     let line = |sign: &str| all.lines().find(|line| line.contains(sign)).map(text::shown).unwrap_or_default();
-    let repair = "repair the host's package sources (`sudo apt-get update` shows the error), then run again.";
-    let again = "let the host reach pkgs.tailscale.com (DNS, proxy, firewall), then run again.";
+    let repair = "see why, on the host:  sudo apt-get update\nmend:  the package source that it names";
+    let reach = "let the host reach pkgs.tailscale.com (DNS, proxy, firewall)";
+    let partly = "the script may have added Tailscale's package source; another run goes on from there";
 
     if has("needs to run commands as root") || has("a password is required") || has("you must have a tty") {
         return super::privilege(&text::why(run));
@@ -53,130 +72,148 @@ pub fn script(run: &Output) -> Failure {
     if has("Couldn't determine what kind of Linux") {
         return super::unsupported_os("a Linux that the install script does not know");
     }
+    let why = text::why(run);
     if is_locked(run) {
         let held = line("Could not get lock");
-        return failed(
-            "install-locked",
-            &format!("the package manager is locked: {held}"),
-            &held,
-            "the lock of apt or dpkg, within the time that this run may wait.",
-            "let the other package run finish (`ps` shows it), then run again.",
-            run,
-        );
-    }
-    if has("The installer cannot reach") {
-        return failed(
-            "install-network",
-            &format!("{PACKAGES} cannot be reached: {}", line("curl: (")),
-            "no way to the package host.",
-            PACKAGES,
-            again,
-            run,
-        );
-    }
-    if has("isn't supported by this script yet") {
-        let said = line("isn't supported by this script yet");
-        return failed(
-            "install-not-supported",
-            &format!("the install script says: {said}"),
-            &format!("{said} It says the same when its download of the list of releases fails."),
-            "a release that Tailscale packages are made for.",
-            "see whether the host can reach pkgs.tailscale.com. If it can, its release is too new or too old for the script.",
-            run,
-        );
-    }
-    if has("don't have enough free space") || has("No space left on device") {
-        let half = if has("No space left on device") {
-            " The package is left half-installed: `sudo dpkg --configure -a`."
-        } else {
-            ""
-        };
-        return failed(
-            "install-disk",
-            "the disk is full",
-            &format!("no room for the package.{half}"),
-            "about 120 MB.",
-            "make room on the host, then run again.",
-            run,
-        );
-    }
-    if has("is not signed") || has("NO_PUBKEY") {
-        // The script does not notice that the key did not come: it goes on with an empty one.
-        return if has("curl: (") {
-            let error = format!("Tailscale's signing key could not be downloaded: {}", line("curl: ("));
-            failed("install-key", &error, &error, PACKAGES, again, run)
-        } else {
-            let said = line("is not signed");
-            failed(
-                "install-repository",
-                &format!("a package source of the host is broken: {said}"),
-                &said,
-                "package sources that apt accepts.",
-                repair,
-                run,
-            )
-        };
-    }
-    if has("Unable to locate package") {
-        return failed(
-            "install-index",
-            "the index of Tailscale's packages could not be downloaded",
-            &line("Failed to fetch"),
-            PACKAGES,
-            again,
-            run,
-        );
-    }
-    if has("E: Failed to fetch") {
-        return failed(
-            "install-package",
-            "the package could not be downloaded",
-            &line("E: Failed to fetch"),
-            PACKAGES,
-            again,
-            run,
-        );
-    }
-    if has("Syntax error") || has("parameter not set") {
-        return failed(
-            "install-script",
-            &format!("the install script broke off: {}", text::why(run)),
-            &text::why(run),
-            SCRIPT,
-            "run again; a host whose /etc/os-release lacks VERSION_CODENAME cannot be told by the script.",
-            run,
-        );
-    }
-    match run.ending {
-        Ending::Exited(0) => failed(
-            "install-nothing",
-            "the install script ended well, and `tailscale` is not there",
-            "an exit status of 0, and no client.",
-            "`tailscale` on the PATH.",
-            "see what the host runs in the place of a command (a forced command, a wrapper of sudo).",
-            run,
-        ),
-        Ending::TimedOut => failed(
-            "install-slow",
-            "the install script did not end in time",
-            "no end after 10 minutes.",
-            "a package within 10 minutes.",
-            "see what holds it up on the host, then run again.",
-            run,
-        ),
-        Ending::Exited(_) | Ending::Skipped | Ending::Unknown => {
-            failed("install-other", &text::why(run), &text::why(run), "an install script that ends well.", repair, run)
+        Told {
+            code: "install-locked",
+            error: &format!("the package manager is locked: {held}"),
+            found: &held,
+            wanted: "the lock of apt or dpkg, within the time that this run may wait",
+            means: "another package run, often unattended-upgrades after a boot; this run waited for it",
+            next: "see who, on the host:  ps -ef | grep -e apt -e dpkg\n  and let it finish",
         }
+        .failed(run)
+    } else if has("The installer cannot reach") {
+        Told {
+            code: "install-network",
+            error: &format!("{PACKAGES} cannot be reached: {}", line("curl: (")),
+            found: "no way to the package host",
+            wanted: PACKAGES,
+            means: "the script itself came, so it is this one site",
+            next: reach,
+        }
+        .failed(run)
+    } else if has("isn't supported by this script yet") {
+        let said = line("isn't supported by this script yet");
+        Told {
+            code: "install-not-supported",
+            error: &format!("the install script says: {said}"),
+            found: &said,
+            wanted: "a release that Tailscale packages are made for",
+            means: "the script says the same when its download of the list of releases fails",
+            next: "see why, on the host:  curl -fsS https://pkgs.tailscale.com/ > /dev/null\nthat works:  the release is too new or too old for the script: install Tailscale by other means, with install.method skip\nthat fails:  let the host reach pkgs.tailscale.com (DNS, proxy, firewall)",
+        }
+        .failed(run)
+    } else if has("don't have enough free space") || has("No space left on device") {
+        let half = if has("No space left on device") { "the package is left half-installed" } else { "" };
+        Told {
+            code: "install-disk",
+            error: "the disk is full",
+            found: "no room for the package",
+            wanted: "about 120 MB",
+            means: half,
+            next: if half.is_empty() {
+                "see what is full, on the host:  df -h"
+            } else {
+                "see what is full, on the host:  df -h\nwhen there is room:  sudo dpkg --configure -a"
+            },
+        }
+        .failed(run)
+    } else if (has("is not signed") || has("NO_PUBKEY")) && has("curl: (") {
+        // The script does not notice that the key did not come: it goes on with an empty one.
+        let error = format!("Tailscale's signing key could not be downloaded: {}", line("curl: ("));
+        Told { code: "install-key", error: &error, found: &error, wanted: PACKAGES, means: partly, next: reach }
+            .failed(run)
+    } else if has("is not signed") || has("NO_PUBKEY") {
+        let said = line("is not signed");
+        Told {
+            code: "install-repository",
+            error: &format!("a package source of the host is broken: {said}"),
+            found: &said,
+            wanted: "package sources that apt accepts",
+            means: "it is the host's own source, not Tailscale's: apt would fail for any package",
+            next: repair,
+        }
+        .failed(run)
+    } else if has("Unable to locate package") {
+        Told {
+            code: "install-index",
+            error: "the index of Tailscale's packages could not be downloaded",
+            found: &line("Failed to fetch"),
+            wanted: PACKAGES,
+            means: partly,
+            next: reach,
+        }
+        .failed(run)
+    } else if has("E: Failed to fetch") {
+        Told {
+            code: "install-package",
+            error: "the package could not be downloaded",
+            found: &line("E: Failed to fetch"),
+            wanted: PACKAGES,
+            means: partly,
+            next: reach,
+        }
+        .failed(run)
+    } else if has("Syntax error") || has("parameter not set") {
+        Told {
+            code: "install-script",
+            error: &format!("the install script broke off: {why}"),
+            found: &why,
+            wanted: SCRIPT,
+            means: "the download was cut short or is not the script; or /etc/os-release lacks VERSION_CODENAME",
+            next: "see what comes, on the host:  curl -fsSL https://tailscale.com/install.sh | head -n 3",
+        }
+        .failed(run)
+    } else {
+        ended(run, &why)
     }
 }
 
-fn failed(code: &'static str, error: &str, found: &str, wanted: &str, next: &str, run: &Output) -> Failure {
-    let mut found = found.trim_end_matches('.').to_owned();
-    // Its last lines are what was found, too.
-    for line in text::tail(run, 5) {
-        found.push_str("\n  ");
-        found.push_str(&line);
+/// As [`script`], where nothing that it printed is known.
+fn ended(run: &Output, why: &str) -> Failure {
+    match run.ending {
+        Ending::Exited(0) => Told {
+            code: "install-nothing",
+            error: "the install script ended well, and `tailscale` is not there",
+            found: "an exit status of 0, and no client",
+            wanted: "`tailscale` on the PATH",
+            means: "something runs in the place of the script: a forced command, a wrapper of sudo",
+            next: "see what runs, on the host:  sudo -n sh -c 'echo it is sh'",
+        },
+        Ending::TimedOut => Told {
+            code: "install-slow",
+            error: "the install script did not end in time",
+            found: "no end after 10 minutes",
+            wanted: "a package within 10 minutes",
+            means: "what the script had begun was ended with it",
+            next: "see what holds it up, on the host:  sudo dpkg --configure -a",
+        },
+        Ending::Exited(_) | Ending::Skipped | Ending::Unknown => Told {
+            code: "install-other",
+            error: why,
+            found: why,
+            wanted: "an install script that ends well",
+            means: "the lines above are the last that it printed",
+            next: "see whether package sources work, on the host:  sudo apt-get update",
+        },
     }
-    let detail = told(found, wanted, next);
-    fail("install-failed", code, format!("installation failed: {error}"), detail)
+    .failed(run)
+}
+
+impl Told<'_> {
+    fn failed(&self, run: &Output) -> Failure {
+        let mut found = self.found.trim_end_matches('.').to_owned();
+        // Its last lines are what was found, too.
+        let tail = text::tail(run, 5);
+        for line in tail.iter().filter(|line| !found.contains(line.trim_end_matches('.'))).cloned().collect::<Vec<_>>()
+        {
+            found.push_str("\n  ");
+            found.push_str(&line);
+        }
+        let next = format!("{}\nthen:  {{run up @hosts}}", self.next);
+        let detail = told(found, self.wanted, self.means, next);
+        fail("install-failed", self.code, format!("installation failed: {}", self.error), detail)
+    }
 }

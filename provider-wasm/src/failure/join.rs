@@ -30,9 +30,9 @@ pub fn said_by_up(up: &Output) -> Option<String> {
     })
 }
 
-/// A join failed for this reason.
+/// A join failed for this reason. `kind` is what kind of key was used, as the descriptor calls it.
 #[must_use]
-pub fn failed(reason: &Reason, wanted: &Wanted<'_>) -> Failure {
+pub fn failed(reason: &Reason, kind: Option<&str>, wanted: &Wanted<'_>) -> Failure {
     let error = match reason {
         Reason::Said(error) => error.as_str(),
         Reason::Silence(look) => return silent(look.as_ref(), wanted),
@@ -43,18 +43,32 @@ pub fn failed(reason: &Reason, wanted: &Wanted<'_>) -> Failure {
     if has(&["requested tags", "require --advertise-tags"]) {
         // A join leaves the tags that the host itself asks for as they are; a key that lacks those is refused, too.
         let own = !wanted.tags.iter().any(|tag| error.contains(tag.as_str()));
-        let next = if own && error.contains("tag:") {
-            "the host itself asks for the tags that are named there, by a preference of an earlier join: use a key that permits them too, change the tags in the admin console, or leave and join anew.".to_owned()
+        let (means, next) = if own && error.contains("tag:") {
+            (
+                "the host itself asks for the tags that are named there, by a preference of an earlier join",
+                "the tags are right:  use a key that permits them too\n\
+                 they are old:  {run leave @hosts}\n  {run up @hosts}"
+                    .to_owned(),
+            )
         } else {
-            format!(
-                "make a key in {variable} that carries these tags, or let its owner own them in the tailnet's policy (tagOwners)."
+            (
+                "a key gives only the tags that it was made with, an OAuth client only those that it owns in the policy",
+                format!(
+                    "make a reusable key with {}, or let its owner own them (tagOwners), then  {{run up --limit @failed}}",
+                    text::with_tags(&wanted.tags)
+                ),
             )
         };
         return fail(
             "tags-not-permitted",
             "tags-not-permitted",
             format!("the auth key does not permit the tags {tags}"),
-            told(format!("the control server says: {error}."), format!("a key that may give {tags}."), next),
+            told(
+                format!("control refused the key in ${variable}{}: \"{}\"", of_kind(kind), redacted(error)),
+                format!("a key that may give {}", text::with_tags(&wanted.tags)),
+                means,
+                next,
+            ),
         )
         .at("/auth_key_env");
     }
@@ -64,9 +78,10 @@ pub fn failed(reason: &Reason, wanted: &Wanted<'_>) -> Failure {
             "cannot-return",
             "the control server does not let this host come back",
             told(
-                format!("the control server says: {error}."),
-                "a host that may join again.",
-                "on Headscale a tagged machine cannot join again after a log-out: delete it there (`headscale nodes delete`), then run again.",
+                format!("control says: \"{error}\""),
+                "a host that may join again",
+                "on Headscale a tagged machine cannot join again after a log-out",
+                "on the server:  headscale nodes list\n  headscale nodes delete -i ID\nthen:  {run up @hosts}",
             ),
         );
     }
@@ -86,12 +101,19 @@ pub fn failed(reason: &Reason, wanted: &Wanted<'_>) -> Failure {
             "secret-invalid",
             "invalid or expired auth key",
             told(
-                format!("the control server says: {error}."),
-                format!("a key in {variable} that it accepts: known, not expired, not used up."),
-                format!("make a new key in the admin console, put it into {variable}, and run again."),
+                format!("control refused the key in ${variable}{}: \"{}\"", of_kind(kind), redacted(error)),
+                "",
+                "expired (90 days at most), revoked, or single-use and already used",
+                format!(
+                    "make a reusable key{}, then  {{run up --limit @failed}}",
+                    if wanted.tags.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" with {}", text::with_tags(&wanted.tags))
+                    }
+                ),
             ),
-        )
-        .at("/auth_key_env");
+        );
     }
     if has(&["ccess denied"]) {
         return super::privilege(error);
@@ -102,9 +124,10 @@ pub fn failed(reason: &Reason, wanted: &Wanted<'_>) -> Failure {
             "flags-missing",
             "`tailscale up` wants a preference to be named that this provider does not know",
             told(
-                format!("{error}."),
-                "every preference that somebody set, kept.",
-                "unset it on the host, or use a newer provider.",
+                error,
+                "every preference that somebody set, kept",
+                "a release newer than this provider has a preference that an operator set on this host",
+                "unset it on the host, or use a newer provider",
             ),
         );
     }
@@ -115,8 +138,31 @@ pub fn failed(reason: &Reason, wanted: &Wanted<'_>) -> Failure {
         "other",
         "join-failed",
         format!("the host could not join {}", wanted.config.tailnet_domain),
-        told(format!("{error}."), "a member.", "see `tailscale status` and `journalctl -u tailscaled` on the host."),
+        told(
+            error,
+            "a member",
+            "this provider does not know the reason that was given",
+            "on the host:  tailscale status\n  sudo journalctl -u tailscaled -n 50",
+        ),
     )
+}
+
+/// What kind of key it was, where its beginning tells.
+fn of_kind(kind: Option<&str>) -> &'static str {
+    match kind {
+        Some("tailscale-auth") => " (kind tskey-auth)",
+        Some("tailscale-oauth") => " (kind tskey-client)",
+        Some("headscale") => " (kind hskey)",
+        _ => "",
+    }
+}
+
+/// A text of the control server without the key's id, which it repeats: no secret, and nobody needs it.
+fn redacted(error: &str) -> String {
+    let is_id = |word: &str| {
+        word.len() > 9 && word.starts_with('k') && word.ends_with("CNTRL") && word.chars().all(char::is_alphanumeric)
+    };
+    error.split(' ').map(|word| if is_id(word) { "<redacted>" } else { word }).collect::<Vec<_>>().join(" ")
 }
 
 fn silent(look: Option<&Result<(), String>>, wanted: &Wanted<'_>) -> Failure {
@@ -134,9 +180,13 @@ fn unreachable(error: &str, wanted: &Wanted<'_>) -> Failure {
         "control-unreachable",
         format!("the control server {control} cannot be reached from the host"),
         told(
-            format!("{error}."),
-            format!("an answer of {control} to this host."),
-            "let the host reach it (DNS, proxy, firewall, the server itself), then run again.",
+            error,
+            format!("an answer of {control} to this host"),
+            "the key was not judged: this is about the host's way out, or the server itself",
+            format!(
+                "see why, on the host:  curl -sS -o /dev/null {control}/key?v=116\n\
+                 mend:  let the host out (DNS, proxy, firewall), or the server itself\nthen:  {{run up @hosts}}"
+            ),
         ),
     )
 }
@@ -149,9 +199,10 @@ pub fn oauth_needs_tags(wanted: &Wanted<'_>) -> Failure {
         "oauth-needs-tags",
         "an OAuth client secret needs at least one tag",
         told(
-            format!("an OAuth client secret in {}, and no tag for this host.", wanted.config.auth_key_env),
-            "a tag for every host that joins with it.",
-            "give the host a tag (default_tags, role_tags, or its own), or use an auth key.",
+            format!("an OAuth client secret in ${}, and no tag for this host", wanted.config.auth_key_env),
+            "a tag for every host that joins with it",
+            "what joins by an OAuth client belongs to its tags, not to a person",
+            "give the host a tag (default_tags, role_tags, or its own), or use an auth key, then  {run up --limit @failed}",
         ),
     )
     .at("/default_tags")
@@ -161,53 +212,53 @@ pub fn oauth_needs_tags(wanted: &Wanted<'_>) -> Failure {
 #[must_use]
 pub fn wrong_tailnet(actual: &str, undone: bool, wanted: &Wanted<'_>) -> Failure {
     let domain = &wanted.config.tailnet_domain;
-    let next = if undone {
-        format!(
-            "the host was logged out of it again. Put a key of {domain} into {}, and run again.",
-            wanted.config.auth_key_env
-        )
-    } else {
-        format!(
-            "the host could not be logged out of it again: leave it (--from {actual}), then join with a key of {domain}."
-        )
+    let variable = &wanted.config.auth_key_env;
+    let (changed, first) = match (undone, text::is_domain(actual)) {
+        (true, _) => ("joined that tailnet and logged out of it again", String::new()),
+        (false, true) => ("joined that tailnet", format!("{{run leave @hosts --from {actual}}}\n")),
+        (false, false) => ("joined that tailnet", "on the host, sudo tailscale logout\n".to_owned()),
     };
     fail(
         "network-mismatch",
         "key-of-another-tailnet",
         format!("host is in tailnet {}, expected {domain}", text::shown(actual)),
         told(
-            format!("a key in {} that leads into {}.", wanted.config.auth_key_env, text::shown(actual)),
-            format!("{domain}."),
-            next,
+            format!("a key in ${variable} that leads into {}", text::shown(actual)),
+            domain,
+            "a key belongs to the tailnet in whose admin console it was made",
+            format!("{first}put a key of {domain} into ${variable}, then  {{run up @hosts}}"),
         ),
     )
-    .at("/auth_key_env")
+    .at("/tailnet_domain")
+    .changed(changed)
 }
 
-/// What became of the host after a join that failed.
+/// The same failure of a join, with what became of the host afterwards.
 #[must_use]
-pub fn aftermath(clean: Aftermath) -> Diagnostic {
-    let (severity, code, summary) = match clean {
-        Aftermath::Quiet => (
+pub fn after(failure: Failure, end: Aftermath) -> Failure {
+    let (severity, code, changed, told) = match end {
+        Aftermath::Quiet => return failure.changed("daemon restarted so that the key is gone from its memory"),
+        Aftermath::Restored => (
             Severity::Note,
-            "nothing-left",
-            "the daemon was restarted: it holds no key, and nothing joins later by itself",
+            "restored",
+            "put back as it was",
+            "the host is back in the tailnet with the tags that it had",
         ),
-        Aftermath::Restored => {
-            (Severity::Note, "restored", "the host is back in the tailnet with the tags that it had")
-        }
         Aftermath::StillTrying => (
             Severity::Warning,
             "still-trying",
-            "the daemon may still try the key, and the host may join later by itself: `sudo systemctl restart tailscaled` ends that",
+            "the daemon may still try the key",
+            "the host may join later by itself: `sudo systemctl restart tailscaled` on it ends that",
         ),
         Aftermath::NotRestored => (
             Severity::Warning,
             "not-restored",
+            "not put back",
             "the host is not back where it was: see `tailscale status` on it, then run again",
         ),
     };
-    Diagnostic { severity, code, summary: summary.to_owned(), detail: None, config_path: None }
+    let summary = told.to_owned();
+    failure.changed(changed).and(Diagnostic { severity, code, summary, detail: None, config_path: None })
 }
 
 /// What became of the host after a join that failed.

@@ -9,34 +9,44 @@ use crate::text;
 #[must_use]
 pub fn network_mismatch(foreign: &Foreign, wanted: &Wanted<'_>) -> Failure {
     let (domain, control) = (&wanted.config.tailnet_domain, wanted.config.control());
+    let theirs = text::shown(&foreign.control);
     // The same name on another server is another tailnet.
     let (actual, expected) = if foreign.other_server && foreign.suffix.as_ref() == Some(domain) {
-        (format!("{domain} at {}", foreign.control), format!("{domain} at {control}"))
+        (format!("{domain} at {theirs}"), format!("{domain} at {control}"))
     } else {
-        (foreign.name().to_owned(), domain.clone())
+        (text::shown(foreign.name()), domain.clone())
     };
-    let next = match (&foreign.suffix, wanted.goal) {
-        (Some(suffix), Aim::Absent) => {
-            format!("it is left alone. To log it out of {suffix} all the same, name that tailnet: --from {suffix}.")
-        }
-        (Some(suffix), Aim::Installed | Aim::Joined) => format!(
-            "if it should move, leave {suffix} first (--from {suffix}), then join; if not, mend tailnet_domain."
-        ),
-        (None, Aim::Installed | Aim::Joined | Aim::Absent) => {
-            "it is left alone. If it should move, run `sudo tailscale logout` on it, then join.".to_owned()
+    let mut found =
+        foreign.suffix.as_deref().map(text::shown).unwrap_or_else(|| "a tailnet that is not told".to_owned());
+    if !foreign.fqdn.is_empty() {
+        let online = if foreign.online { "online" } else { "offline" };
+        found += &format!(" as {}, {}, {online}", text::shown(&foreign.fqdn), text::with_tags(&foreign.tags));
+    }
+    let mut wish = domain.clone();
+    if foreign.other_server {
+        found += &format!(", on the control server {theirs}");
+        wish += &format!(" on the control server {control}");
+    }
+    // What a machine says of itself goes into a command line only where it is a plain name.
+    let name = foreign.suffix.as_deref().filter(|name| text::is_domain(name));
+    let leave = match name {
+        Some(name) => format!("{{run leave @hosts --from {name}}}"),
+        None => "on the host, sudo tailscale logout".to_owned(),
+    };
+    let next = match wanted.goal {
+        Aim::Absent => format!("it should leave that one too:  {leave}"),
+        Aim::Installed | Aim::Joined => {
+            let mend = match (name, foreign.other_server) {
+                (Some(name), false) => format!("set tailnet_domain to {name}"),
+                (_, false) => "mend tailnet_domain".to_owned(),
+                (Some(name), true) => format!("set tailnet_domain to {name}, and login_server to the server's URL"),
+                (None, true) => "mend login_server".to_owned(),
+            };
+            format!("the host belongs here:  {leave}\n  {{run up @hosts}}\nthe config is wrong:  {mend}")
         }
     };
-    fail(
-        "network-mismatch",
-        "network-mismatch",
-        format!("host is in tailnet {}, expected {expected}", text::shown(&actual)),
-        told(
-            format!("{} on the control server {}.", text::shown(foreign.name()), text::shown(&foreign.control)),
-            format!("{domain} on the control server {control}."),
-            next,
-        ),
-    )
-    .at("/tailnet_domain")
+    let summary = format!("host is in tailnet {actual}, expected {expected}");
+    fail("network-mismatch", "network-mismatch", summary, told(found, wish, "", next)).at("/tailnet_domain")
 }
 
 /// A join with another control server goes on. Nothing was changed.
@@ -48,9 +58,11 @@ pub fn pending_elsewhere(control: &str, wanted: &Wanted<'_>) -> Failure {
         "pending-elsewhere",
         format!("host is in tailnet {control}, expected {}", wanted.config.tailnet_domain),
         told(
-            format!("a join to the control server {control} that goes on; the host is no member yet."),
-            format!("{} on the control server {}.", wanted.config.tailnet_domain, wanted.config.control()),
-            "if nobody wants that join, end it with `sudo systemctl restart tailscaled` on the host, then run again.",
+            format!("a join to the control server {control} that goes on; the host is no member yet"),
+            format!("{} on the control server {}", wanted.config.tailnet_domain, wanted.config.control()),
+            "somebody began that join, and it ends only with the daemon: the host may become a member there by itself",
+            "nobody wants that join:  on the host, sudo systemctl restart tailscaled\n  {run up @hosts}\n\
+             the config is wrong:  mend login_server",
         ),
     )
     .at("/login_server")
@@ -59,20 +71,24 @@ pub fn pending_elsewhere(control: &str, wanted: &Wanted<'_>) -> Failure {
 /// The machine is a member of a tailnet, and of which cannot be proved. Nothing was changed.
 #[must_use]
 pub fn unproved(error: Option<&str>, wanted: &Wanted<'_>) -> Failure {
-    let error = error.map(|error| format!(" Its last error: {error}.")).unwrap_or_default();
+    let error = error.map(|error| format!("; its last error: {error}")).unwrap_or_default();
     fail(
         "network-unproved",
         "network-unproved",
         format!("cannot prove that the host is in tailnet {}", wanted.config.tailnet_domain),
         told(
-            format!("a member that has not heard from its control server since its daemon started.{error}"),
+            format!("a member that has not heard from its control server since its daemon started{error}"),
+            wanted.config.tailnet_domain.clone(),
+            "only the control server tells which tailnet this is; a host is never changed on a guess",
             format!(
-                "the tailnet's name, {}, as the daemon knows it from the control server.",
-                wanted.config.tailnet_domain
+                "it cannot get out:  let the host reach {} (DNS, proxy, firewall), then  {{run up @hosts}}\n\
+                 it is stopped:  on the host, sudo tailscale up, without any flag\n\
+                 its key has expired:  on the host, sudo tailscale logout, then  {{run up @hosts}}",
+                wanted.config.control()
             ),
-            "let the host reach its control server, then run again. If it is stopped, `sudo tailscale up` without any flag brings it up. If its key has expired, `sudo tailscale logout` makes it a machine that can join.",
         ),
     )
+    .at("/tailnet_domain")
 }
 
 /// The control server gave the machine another name than its host name.
@@ -85,11 +101,13 @@ pub fn name_conflict(given: &str, wanted: &Wanted<'_>) -> Failure {
         "name-conflict",
         format!("host is named {given}, expected {expected}"),
         told(
-            format!("{given}, which the control server gave."),
-            format!("{expected}: other hosts are told to find this one there."),
+            format!("{given}, which the control server gave"),
+            format!("{expected}: other hosts are told to find this one there"),
+            "the name is taken in the tailnet, often by an old machine that was never removed; or this host asks for another one",
             format!(
-                "if another machine has the name {}, remove or rename that one in the admin console, then rename this one. If this host asks for another name, run `sudo tailscale set --hostname={}` on it.",
-                wanted.host, wanted.host
+                "an old machine has it:  remove that one in the admin console, and rename this one there\n\
+                 this host asks otherwise:  on the host, sudo tailscale set --hostname={}\nthen:  {{run up @hosts}}",
+                wanted.host
             ),
         ),
     )
@@ -102,7 +120,8 @@ pub fn tags_on_server_only(found: &[String], wanted: &Wanted<'_>) -> Failure {
         found,
         wanted,
         "tags-on-server-only",
-        "on this control server the tags of a machine that has joined change on the server only: `headscale nodes tag`.".to_owned(),
+        "on this control server the tags of a machine that has joined change on the server only",
+        format!("on the server:  headscale nodes list\n  headscale nodes tag -i ID -t {}", wanted.tags.join(",")),
     )
 }
 
@@ -113,21 +132,22 @@ pub fn tags_not_given(found: &[String], wanted: &Wanted<'_>) -> Failure {
         found,
         wanted,
         "tags-not-given",
+        "the key worked and does not carry the tags; the host is a member meanwhile, and has the rights of the tags that it got",
         format!(
-            "the key worked and does not carry the tags: make one that carries {}, put it into {}, and run again. The host is a member meanwhile.",
-            text::tags(&wanted.tags),
+            "make a reusable key with {}, put it into ${}, then  {{run up @hosts --allow disruptive}}",
+            text::with_tags(&wanted.tags),
             wanted.config.auth_key_env
         ),
     )
 }
 
-fn tags(found: &[String], wanted: &Wanted<'_>, code: &'static str, next: String) -> Failure {
+fn tags(found: &[String], wanted: &Wanted<'_>, code: &'static str, means: &str, next: String) -> Failure {
     let (actual, expected) = (text::tags(found), text::tags(&wanted.tags));
     fail(
         "tag-mismatch",
         code,
         format!("host tags {actual} do not match expected {expected}"),
-        told(format!("{actual}."), format!("{expected}."), next),
+        told(text::with_tags(found), text::with_tags(&wanted.tags), means, next),
     )
 }
 
@@ -139,9 +159,10 @@ pub fn over_tailnet(client: &str, what: &str) -> Failure {
         "over-tailnet",
         format!("refused to {what} over the tailnet itself"),
         told(
-            format!("this SSH session comes from {client}, an address of a tailnet; the step would cut it."),
-            "a session by another way.",
-            "connect by the host's other address, then run again.",
+            format!("this SSH session comes from {client}, an address of a tailnet"),
+            "a session by another way",
+            "the step would cut this session before its end is seen",
+            "connect by the host's other address (its `address` in stagecraft.yml), then run it again",
         ),
     )
 }
@@ -154,12 +175,11 @@ pub fn not_allowed(found: &[String], wanted: &Wanted<'_>) -> Failure {
         "not-allowed",
         "changing the tags of a running member was not allowed",
         told(
-            format!("tags {}.", text::tags(found)),
-            format!(
-                "tags {}. That takes a re-authentication, which cuts the host's connections in the tailnet for some seconds.",
-                text::tags(&wanted.tags)
-            ),
-            "allow it (--allow disruptive), or change the tags in the admin console, which interrupts nothing.",
+            text::with_tags(found),
+            text::with_tags(&wanted.tags),
+            "that takes a re-authentication, which cuts the host's connections in the tailnet for some seconds",
+            "now:  {run up @hosts --allow disruptive}\n\
+             without a cut:  change the tags in the admin console",
         ),
     )
 }
@@ -172,9 +192,14 @@ pub fn approval_needed(wanted: &Wanted<'_>) -> Failure {
         "approval-needed",
         "an admin must approve this host",
         told(
-            format!("the host has joined {} and waits for approval.", wanted.config.tailnet_domain),
-            "an approved member.",
-            format!("approve {} in the admin console, then run again; or use a key that is pre-approved.", wanted.host),
+            format!("the host has joined {} and waits for approval", wanted.config.tailnet_domain),
+            "an approved member",
+            "the tailnet approves devices by hand, and the key is not pre-approved; the host talks to nobody until then",
+            format!(
+                "this host:  approve {} in the admin console (Machines), then  {{run status @hosts}}\n\
+                 for good:  use a key that is pre-approved",
+                wanted.host
+            ),
         ),
     )
 }
@@ -188,11 +213,11 @@ pub fn half_logged_out(error: Option<&str>, control: &str) -> Failure {
         "half-logged-out",
         format!("the control server {control} did not answer the log-out"),
         told(
-            format!(
-                "a log-out that was begun and not finished{error}: the host is down, and the tailnet still counts it in."
-            ),
-            "no node key on the host.",
-            "let the host reach its control server, then run this again: it finishes the log-out.",
+            format!("a log-out that was begun and not finished{error}"),
+            "no node key on the host",
+            "the host is down, and the tailnet still counts it in",
+            "let the host reach its control server, then  {run leave @hosts}\n  which finishes the log-out",
         ),
     )
+    .changed("log-out begun")
 }

@@ -236,7 +236,9 @@ fn a_key_of_another_tailnet_that_cannot_be_undone_is_told() {
     })
     .key("tskey-auth-other");
     host.canned.borrow_mut().insert("tailscale logout".to_owned(), exited(1, "", "no"));
-    assert!(told(&host, joined(&[])).1.contains("could not be logged out of it again: leave it (--from other.ts.net)"));
+    let text = told(&host, joined(&[])).1;
+    assert!(text.contains("do: {run leave @hosts --from other.ts.net}\n"), "{text}");
+    assert!(text.ends_with("changed: joined that tailnet"), "{text}");
 }
 
 #[test]

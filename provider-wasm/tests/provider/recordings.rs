@@ -392,9 +392,9 @@ fn every_recorded_install_is_told_for_what_it_is() {
         ("pkgs-root503.txt", 1, "install-network", "curl: (22) The requested URL returned error: 503"),
         ("unsupported.txt", 1, "install-not-supported", "debian bookworm isn't supported by this script yet."),
         ("nosudo-missing.txt", 1, "no-root", "root is needed and cannot be had"),
-        ("nosudo-user.txt", 1, "no-root", "root is needed and cannot be had"),
-        ("pwsudo.txt", 1, "no-root", "root is needed and cannot be had"),
-        ("ttysudo.txt", 1, "no-root", "root is needed and cannot be had"),
+        ("nosudo-user.txt", 1, "sudo-password", "sudo on the host asks for a password"),
+        ("pwsudo.txt", 1, "sudo-password", "sudo on the host asks for a password"),
+        ("ttysudo.txt", 1, "sudo-terminal", "sudo on the host wants a terminal"),
         (
             "keyring503.txt",
             100,

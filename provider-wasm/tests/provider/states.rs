@@ -73,11 +73,21 @@ fn states() -> Vec<(State, &'static str)> {
                 suffix: Some("other.ts.net".to_owned()),
                 control: String::new(),
                 other_server: false,
+                fqdn: "app-1.other.ts.net".to_owned(),
+                tags: vec!["tag:old".to_owned()],
+                online: true,
             }),
             "`MagicDNSSuffix` is another than `tailnet_domain`.",
         ),
         (
-            State::Foreign(Foreign { suffix: None, control: "https://hs.example.com".to_owned(), other_server: true }),
+            State::Foreign(Foreign {
+                suffix: None,
+                control: "https://hs.example.com".to_owned(),
+                other_server: true,
+                fqdn: String::new(),
+                tags: Vec::new(),
+                online: false,
+            }),
             "`ControlURL` is another than the config's.",
         ),
     ];

@@ -54,11 +54,12 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
 
     let notices = project.notices();
     let Project { inventory, network } = project;
+    let options = again(global, &[]);
     let mut again = again(global, order.hosts);
     if order.command == "plan" && !order.allow.is_empty() {
         again += &format!(" --allow {}", order.allow.join(" --allow "));
     }
-    let context = Context { inventory: Some(Arc::new(inventory)), again };
+    let context = Context { inventory: Some(Arc::new(inventory)), again, options };
     let report = match report(global.json, global.verbose, context) {
         Ok(report) => Arc::new(report),
         Err(exit) => return exit,

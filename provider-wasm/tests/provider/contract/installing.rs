@@ -142,19 +142,26 @@ fn i4_a_held_lock_is_waited_for_and_told_as_what_it_is() {
 
 #[test]
 fn i4_nothing_is_begun_without_root() {
-    for (sudo, reason) in [
-        (Sudo::Password, "sudo: a password is required"),
-        (Sudo::NotAllowed, "sudo: a password is required"),
-        (Sudo::Terminal, "sudo: sorry, you must have a tty to run sudo"),
-        (Sudo::Missing, "env: 'sudo': No such file or directory"),
+    let password = ("sudo on the host asks for a password", "`sudo -n true` exit 1: \"a password is required\"");
+    for (sudo, (summary, reason)) in [
+        (Sudo::Password, password),
+        (Sudo::NotAllowed, password),
+        (
+            Sudo::Terminal,
+            ("sudo on the host wants a terminal", "`sudo -n true` exit 1: \"sorry, you must have a tty to run sudo\""),
+        ),
+        (
+            Sudo::Missing,
+            (
+                "sudo is not installed on the host, and the login is not root",
+                "`sudo -n true` exit 127: \"env: 'sudo': No such file or directory\"",
+            ),
+        ),
     ] {
         let host = Host::with(|_| Machine { sudo, ..Machine::bare("app-1") });
         let plan = host.plan(Goal::Installed).unwrap();
         let blocked = plan.blocked.unwrap();
-        assert_eq!(
-            (blocked.kind, blocked.diagnostics[0].summary.as_str()),
-            ("privilege", "root is needed and cannot be had")
-        );
+        assert_eq!((blocked.kind, blocked.diagnostics[0].summary.as_str()), ("privilege", summary));
         assert!(blocked.diagnostics[0].detail.as_ref().unwrap().contains(reason));
         assert!(fact(&plan.facts, "root").contains(reason));
         // A host that is right needs none.

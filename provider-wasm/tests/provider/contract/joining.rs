@@ -68,6 +68,13 @@ fn j1_after_a_restart_without_control_the_tailnet_cannot_be_proved() {
 }
 
 #[test]
+fn j3_a_plan_that_replaces_the_tags_does_not_say_of_them_that_they_stay() {
+    let host = Host::with(|world| Machine::joined(world, "app-1", "1.102.3", TAILNET, &["tag:old"]));
+    let plan = host.plan(joined(&["tag:web"])).unwrap();
+    assert_eq!((plan.steps.len(), codes(&plan.notes)), (1, vec![]));
+}
+
+#[test]
 fn j3_every_wanted_tag_must_be_there_and_extra_ones_are_a_note() {
     let host = Host::with(|world| Machine::joined(world, "app-1", "1.102.3", TAILNET, &["tag:extra", "tag:web"]));
     let plan = host.plan(joined(&["tag:web"])).unwrap();

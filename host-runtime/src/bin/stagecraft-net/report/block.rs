@@ -6,6 +6,8 @@
 
 use std::fmt::Write as _;
 
+use super::advice::SOLID;
+
 /// The labels in their order, and how else they may be spelled in a detail.
 const LABELS: [(&str, &str); 7] = [
     ("found", "found"),
@@ -16,6 +18,8 @@ const LABELS: [(&str, &str); 7] = [
     ("do", "next"),
     ("note", "note"),
 ];
+/// The place of `changed` among them.
+const CHANGED: usize = 4;
 /// Where the text under a label begins.
 const INDENT: usize = 11;
 
@@ -77,12 +81,12 @@ impl Block {
     /// The place of what was wanted: behind the first line that says what, or on a line of its own.
     pub(super) fn place(&mut self, place: &str) {
         match self.labelled[1].first_mut() {
-            Some(wanted) => *wanted = format!("{wanted}  ({place})"),
+            Some(wanted) => *wanted = format!("{wanted}        {place}"),
             None => self.line("in", place),
         }
     }
 
-    /// Sorts the lines of a detail under their labels.
+    /// Sorts the lines of a detail under their labels, but for what it says was changed: that is not its word alone.
     pub(super) fn detail(&mut self, detail: &str) {
         let mut under = None;
         for line in detail.lines().filter(|line| !line.trim().is_empty()) {
@@ -94,8 +98,11 @@ impl Block {
             match (labelled, under) {
                 (Some((label, rest)), _) => {
                     under = Some(label);
-                    self.labelled[label].push(rest.to_owned());
+                    if label != CHANGED {
+                        self.labelled[label].push(rest.to_owned());
+                    }
                 }
+                (None, Some(CHANGED)) => {}
                 (None, Some(label)) => self.labelled[label].push(line.to_owned()),
                 (None, None) => self.lead.push(line.to_owned()),
             }
@@ -112,11 +119,22 @@ impl Block {
         }
         for ((label, _), lines) in LABELS.iter().zip(&self.labelled) {
             let mut label = *label;
-            for line in lines {
-                for piece in wrap(line, width.map(|width| width.saturating_sub(INDENT))) {
+            for (before, line) in columns(lines) {
+                let room = width.map(|width| width.saturating_sub(INDENT + before.chars().count()));
+                // Where there is no room for two columns, the second stands under the first.
+                let (before, line) = match room {
+                    Some(..24) if !before.trim().is_empty() => (String::new(), format!("{before}{line}")),
+                    Some(..24) => (String::new(), line.to_owned()),
+                    _ => (before, line.to_owned()),
+                };
+                let room = width.map(|width| width.saturating_sub(INDENT + before.chars().count()));
+                let blank = " ".repeat(before.chars().count());
+                for (index, piece) in wrap(&line, room).into_iter().enumerate() {
                     let shown = tint(&format!("{label:<7}"), Tint::Dim, color);
-                    let _ =
-                        write!(text, "\n  {}  {piece}", if label.is_empty() { "       ".to_owned() } else { shown });
+                    let shown = if label.is_empty() { "       ".to_owned() } else { shown };
+                    let before = if index == 0 { &before } else { &blank };
+                    let line = format!("{before}{}", piece.replace(SOLID, " "));
+                    let _ = write!(text, "\n  {shown}  {}", line.trim_end());
                     label = "";
                 }
             }
@@ -124,6 +142,25 @@ impl Block {
         text.push('\n');
         text
     }
+}
+
+/// Lines as two columns, where some are `case:  what to do` and those that begin with two blanks go on with the case.
+fn columns(lines: &[String]) -> Vec<(String, &str)> {
+    let case = |line: &String| line.split_once(":  ").map(|(case, _)| case.chars().count() + 3);
+    let width = lines.iter().filter_map(case).max().unwrap_or_default();
+    lines
+        .iter()
+        .map(|line| match line.split_once(":  ") {
+            Some((case, rest)) => (format!("{:<width$}", format!("{case}:")), rest.trim_start()),
+            None if width > 0 && line.starts_with("  ") => (" ".repeat(width), line.trim_start()),
+            None => (String::new(), line.as_str()),
+        })
+        .collect()
+}
+
+/// What a detail says was changed.
+pub(super) fn changed(detail: &str) -> Option<&str> {
+    detail.lines().find_map(|line| line.strip_prefix("changed: "))
 }
 
 /// Breaks a line at blanks. A word that is too long stays whole: it may be a path or a command to copy.
@@ -162,6 +199,17 @@ mod tests {
         block.line("changed", "nothing");
         block.place("stagecraft.yml:2:3");
         insta::assert_snapshot!(block.render(None, false));
+    }
+
+    #[test]
+    fn what_to_do_in_which_case_stands_in_two_columns_and_a_command_is_never_broken() {
+        let mut block = Block::new("error", "privilege", "app-1", false);
+        let detail = "do: now:  {run up --limit @failed --ask-sudo-password}\n  {run status}\nfor good:  a rule for deploy in sudoers";
+        block.detail(&crate::report::advice::render(detail, &[], " -e prod"));
+        block.line("changed", "nothing");
+        insta::assert_snapshot!(
+            [block.render(None, false), block.render(Some(40), false), block.render(Some(25), false)].join("\n")
+        );
     }
 
     #[test]

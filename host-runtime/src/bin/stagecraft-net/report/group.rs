@@ -6,15 +6,51 @@ use stagecraft_net::ssh::UNKNOWN_HOST_KEY;
 /// What stands in a text for the names of several hosts.
 const HOST: &str = "HOST";
 
-/// Names of hosts on one line: all of them when they are few or `all` are wanted.
+/// Names of hosts on one line, counted where they are more than three: ranges of numbers as such, and only the first few
+/// unless `all` are wanted.
 pub(super) fn fold(names: &[&str], all: bool) -> String {
-    match names {
-        [] => "no host".to_owned(),
-        _ if names.len() <= 3 => names.join(" · "),
-        _ if all => format!("{} hosts: {}", names.len(), names.join(" · ")),
-        [first, second, .., last] => format!("{} hosts: {first} · {second} … {last}", names.len()),
-        _ => unreachable!("three names at most were joined"),
+    match names.len() {
+        0 => "no host".to_owned(),
+        1..=3 => names.join(" · "),
+        count => format!("{count} hosts: {}", ranges(names, all)),
     }
+}
+
+/// As [`fold`], without the count.
+pub(super) fn ranges(names: &[&str], all: bool) -> String {
+    const MOST: usize = 4;
+    let mut sorted: Vec<(&str, Option<u64>, &str)> = names.iter().map(|name| numbered(name)).collect();
+    sorted.sort_unstable();
+    let mut pieces: Vec<(usize, String)> = Vec::new();
+    let mut rest = sorted.as_slice();
+    while let Some(((_, _, first), _)) = rest.split_first() {
+        let length = 1 + rest.windows(2).take_while(|pair| follows(pair[0], pair[1])).count();
+        let (run, others) = rest.split_at(length);
+        match run {
+            [_, _, .., (_, _, last)] => pieces.push((length, format!("{first} … {last}"))),
+            few => pieces.extend(few.iter().map(|(_, _, name)| (1, (*name).to_owned()))),
+        }
+        rest = others;
+    }
+    let shown = if all || pieces.len() <= MOST { pieces.len() } else { MOST - 1 };
+    let left: usize = pieces.iter().skip(shown).map(|(count, _)| count).sum();
+    let mut line = pieces.into_iter().take(shown).map(|(_, piece)| piece).collect::<Vec<_>>().join(" · ");
+    if left > 0 {
+        line += &format!(" · and {left} more");
+    }
+    line
+}
+
+/// A name as what stands before the number at its end, that number, and the whole. One with zeros in front has none.
+fn numbered(name: &str) -> (&str, Option<u64>, &str) {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let digits = &name[stem.len()..];
+    let number = digits.parse().ok().filter(|_| !digits.starts_with('0') || digits == "0");
+    (if number.is_some() { stem } else { name }, number, name)
+}
+
+fn follows(one: (&str, Option<u64>, &str), next: (&str, Option<u64>, &str)) -> bool {
+    one.0 == next.0 && one.1.zip(next.1).is_some_and(|(one, next)| one.checked_add(1) == Some(next))
 }
 
 /// What may be the same for several hosts, apart from their names in it.
@@ -103,11 +139,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_hosts_are_named_and_many_are_counted() {
+    fn few_hosts_are_named_many_are_counted_and_numbers_in_a_row_are_a_range() {
+        assert_eq!(fold(&[], false), "no host");
         assert_eq!(fold(&["a"], false), "a");
         assert_eq!(fold(&["a", "b", "c"], false), "a · b · c");
-        assert_eq!(fold(&["a", "b", "c", "d"], false), "4 hosts: a · b … d");
-        assert_eq!(fold(&["a", "b", "c", "d"], true), "4 hosts: a · b · c · d");
+        assert_eq!(fold(&["a", "b", "c", "d"], false), "4 hosts: a · b · c · d");
+        assert_eq!(fold(&["a", "b", "c", "d", "e"], false), "5 hosts: a · b · c · and 2 more");
+        assert_eq!(fold(&["a", "b", "c", "d", "e"], true), "5 hosts: a · b · c · d · e");
+        let names: Vec<String> = (1..=37).map(|n| format!("prod-app-{n}")).collect();
+        let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(fold(&names, false), "37 hosts: prod-app-1 … prod-app-37");
+        names.retain(|name| *name != "prod-app-9");
+        assert_eq!(ranges(&names, false), "prod-app-1 … prod-app-8 · prod-app-10 … prod-app-37");
+        assert_eq!(ranges(&["a-1", "a-2", "b"], true), "a-1 · a-2 · b", "two are no range");
+        assert_eq!(ranges(&["w-08", "w-09", "w-10", "w-11"], true), "w-10 · w-11 · w-08 · w-09");
+        assert_eq!(ranges(&["x-18446744073709551615", "x-1"], true), "x-1 · x-18446744073709551615");
     }
 
     #[test]

@@ -7,13 +7,15 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use stagecraft_net::event::Event;
+use stagecraft_net::event::{Event, HostResult};
 
-use super::Reader;
+use super::{Reader, advice};
 
 pub(super) struct Json<W> {
     out: W,
     verbose: u8,
+    /// What a command that a text names needs again.
+    options: String,
     /// The hosts of the run, in order, and how many of them are written.
     hosts: Vec<String>,
     written: usize,
@@ -22,8 +24,8 @@ pub(super) struct Json<W> {
 }
 
 impl<W: Write> Json<W> {
-    pub(super) fn new(out: W, verbose: u8) -> Self {
-        Self { out, verbose, hosts: Vec::new(), written: 0, held: BTreeMap::new() }
+    pub(super) fn new(out: W, verbose: u8, options: String) -> Self {
+        Self { out, verbose, options, hosts: Vec::new(), written: 0, held: BTreeMap::new() }
     }
 
     fn write(&mut self, event: &Event) {
@@ -35,9 +37,21 @@ impl<W: Write> Json<W> {
 }
 
 impl<W: Write + Send> Reader for Json<W> {
-    fn read(&mut self, event: Event) {
+    fn read(&mut self, mut event: Event) {
         if self.verbose < super::verbosity(&event) {
             return;
+        }
+        if let Event::Done { host, result, .. } = &mut event {
+            let diagnostics = match result {
+                HostResult::Failed(failed) => &mut failed.diagnostics,
+                HostResult::Holds(outcome)
+                | HostResult::WouldChange { outcome, .. }
+                | HostResult::Changed { outcome, .. } => &mut outcome.notes,
+                _ => &mut Vec::new(),
+            };
+            for detail in diagnostics.iter_mut().filter_map(|one| one.detail.as_mut()) {
+                *detail = advice::plain(detail, &[host.as_str()], &self.options);
+            }
         }
         match &event {
             Event::Begin { hosts, .. } => self.hosts.clone_from(hosts),
@@ -66,12 +80,12 @@ impl<W: Write + Send> Reader for Json<W> {
 mod tests {
     use super::*;
     use stagecraft_net::contract::Outcome;
-    use stagecraft_net::event::{Counts, HostResult, SCHEMA};
+    use stagecraft_net::event::{Counts, SCHEMA};
 
     #[test]
     fn every_line_is_one_object_the_schema_comes_first_and_hosts_are_done_in_their_order() {
         let mut written = Vec::new();
-        let mut json = Json::new(&mut written, 0);
+        let mut json = Json::new(&mut written, 0, String::new());
         let hosts: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
         let command = "plan".to_owned();
         json.read(Event::Begin { schema: SCHEMA, command, environment: None, provider: None, hosts });

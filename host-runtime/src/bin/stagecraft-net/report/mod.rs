@@ -2,6 +2,7 @@
 //!
 //! The reader has a thread of its own, so that a pipe that nobody empties never holds up a host.
 
+mod advice;
 mod block;
 mod group;
 mod json;
@@ -23,8 +24,10 @@ pub(crate) use screen::{Look, Screen};
 pub(crate) struct Context {
     /// The file that the run is about.
     pub(crate) inventory: Option<Arc<Inventory>>,
-    /// The options that a command to run next needs again, such as ` -e prod`.
+    /// The options and hosts that a command to run next needs again, such as ` -e prod app-1`.
     pub(crate) again: String,
+    /// The options alone.
+    pub(crate) options: String,
 }
 
 /// Renders events, in the order in which they come.
@@ -53,7 +56,7 @@ impl Report {
     /// For programs, or for people on this terminal.
     pub(crate) fn open(json: bool, look: Look, context: Context) -> std::io::Result<Self> {
         Self::new(if json {
-            Box::new(json::Json::new(std::io::stdout(), look.verbose))
+            Box::new(json::Json::new(std::io::stdout(), look.verbose, context.options))
         } else {
             Box::new(Screen::new(std::io::stdout(), std::io::stderr(), look, context))
         })

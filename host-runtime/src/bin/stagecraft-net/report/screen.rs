@@ -15,10 +15,10 @@ use stagecraft_net::failure::{Changed, Failed, Kind};
 use stagecraft_net::inventory::Finding;
 use stagecraft_net::ssh::UNKNOWN_HOST_KEY;
 
-use super::block::{Block, Tint, tint};
-use super::group::{Alike, fold, gather};
+use super::block::{self, Block, Tint, tint};
+use super::group::{Alike, fold, gather, ranges};
 use super::progress::Progress;
-use super::{Context, Reader};
+use super::{Context, Reader, advice};
 
 /// The command for host keys that are not known, as the library names it.
 const TRUST: &str = "do: stagecraft-net trust";
@@ -244,7 +244,7 @@ impl<O: Write, E: Write> Screen<O, E> {
                 let hosts = fold(&group.hosts, self.look.verbose > 0);
                 let mut block = Block::new(severity(group.what.severity), &group.what.code, &hosts, self.look.color.1);
                 block.lead(group.what.summary.clone());
-                self.detail(&mut block, &group.what);
+                self.detail(&mut block, &group.what, &group.hosts);
                 block
             })
             .collect()
@@ -268,16 +268,14 @@ impl<O: Write, E: Write> Screen<O, E> {
         let last_secret = groups.iter().rposition(|group| secret(group.what.failed.kind));
         let mut blocks = Vec::new();
         for (index, group) in groups.iter().enumerate() {
-            let mut subject = fold(&group.hosts, self.look.verbose > 0);
+            let all = self.look.verbose > 0;
             let held = if Some(index) == last_secret { skipped.as_slice() } else { &[] };
-            if !held.is_empty() {
-                let all: Vec<&str> = group.hosts.iter().chain(held).copied().collect();
-                let hosts = fold(&all, self.look.verbose > 0);
-                let count = group.hosts.len();
-                let plural = if count == 1 { "host" } else { "hosts" };
-                let names = hosts.split_once(": ").map_or(hosts.as_str(), |(_, names)| names);
-                subject = format!("{count} {plural} tried, {} not tried: {names}", held.len());
-            }
+            let tried = ranges(&group.hosts, all);
+            let subject = match (held, group.hosts.len()) {
+                ([], _) => fold(&group.hosts, all),
+                (_, 1) => format!("1 host tried, {} not tried: {tried} · {}", held.len(), ranges(held, all)),
+                (_, count) => format!("{count} hosts tried, {} not tried: {tried} · {}", held.len(), ranges(held, all)),
+            };
             let Failed { kind, diagnostics, .. } = &group.what.failed;
             let mut block = Block::new("error", kind.name(), &subject, color);
             block.lead(group.what.failed.headline());
@@ -285,12 +283,16 @@ impl<O: Write, E: Write> Screen<O, E> {
                 if index > 0 {
                     block.line("note", diagnostic.summary.clone());
                 }
-                self.detail(&mut block, diagnostic);
+                self.detail(&mut block, diagnostic, &group.hosts);
             }
-            block.line("changed", group.what.changed());
-            if !held.is_empty() {
-                block.line("changed", "nothing on the hosts that were not tried");
-            }
+            block.line(
+                "changed",
+                match held.len() {
+                    0 => group.what.changed(),
+                    1 => format!("{tried}: {}; the other: nothing", group.what.changed()),
+                    others => format!("{tried}: {}; the {others}: nothing", group.what.changed()),
+                },
+            );
             blocks.push(block);
         }
         if last_secret.is_none() && !skipped.is_empty() {
@@ -302,13 +304,13 @@ impl<O: Write, E: Write> Screen<O, E> {
     }
 
     /// What else a diagnostic says, and where its cause stands in the file.
-    fn detail(&self, block: &mut Block, diagnostic: &Diagnostic) {
+    fn detail(&self, block: &mut Block, diagnostic: &Diagnostic, hosts: &[&str]) {
         let detail = diagnostic.detail.as_deref().unwrap_or_default();
         if diagnostic.code == UNKNOWN_HOST_KEY {
             // The same file, environment and hosts.
             block.detail(&detail.replace(TRUST, &format!("{TRUST}{}", self.context.again)));
         } else {
-            block.detail(detail);
+            block.detail(&advice::render(detail, hosts, &self.context.options));
         }
         if let (Some(pointer), Some(inventory)) = (&diagnostic.config_path, &self.context.inventory) {
             block.place(&format!("{}:{}  {pointer}", inventory.file().display(), inventory.locate(pointer)));
@@ -321,7 +323,7 @@ impl<O: Write, E: Write> Screen<O, E> {
         let color = self.look.color.1;
         let mut block = Block::new(severity(finding.severity), &finding.code, subject.trim_end(), color);
         block.lead(finding.summary.clone());
-        block.detail(finding.detail.as_deref().unwrap_or_default());
+        block.detail(&advice::render(finding.detail.as_deref().unwrap_or_default(), &[], &self.context.options));
         self.block(&block);
     }
 
@@ -338,7 +340,8 @@ impl<O: Write, E: Write> Screen<O, E> {
             };
             let color = self.look.color.1;
             let mut block = Block::new("error", kind, message.lines().next().unwrap_or_default(), color);
-            block.detail(message.split_once('\n').map_or("", |(_, rest)| rest));
+            let rest = message.split_once('\n').map_or("", |(_, rest)| rest);
+            block.detail(&advice::render(rest, &[], &self.context.options));
             block.render(self.look.width, color).trim_end().to_owned()
         } else {
             format!("{message}; no host was connected to")
@@ -488,8 +491,11 @@ struct Failure {
 impl Failure {
     fn changed(&self) -> String {
         let begun = self.begun.join(" · ");
+        let said = self.failed.diagnostics.iter().find_map(|one| block::changed(one.detail.as_deref()?));
+        // Whether anything was changed is the host's word; the provider may say what that amounts to.
         match self.failed.changed {
             Changed::Nothing => "nothing".to_owned(),
+            Changed::Some if said.is_some() => said.unwrap_or_default().to_owned(),
             Changed::Some if begun.is_empty() => "something".to_owned(),
             Changed::Some => format!("something, in: {begun}"),
             Changed::Unknown if begun.is_empty() => "unknown".to_owned(),

@@ -21,7 +21,8 @@ fn see(look: Look, command: &str, hosts: &[&str], events: Vec<Event>, exit: u8) 
     let mut seen = Seen { out: Vec::new(), err: Vec::new() };
     let text = "network:\n  provider: demo\n  providers:\n    demo: {tailnet_domain: example.net}\n";
     let inventory = inventory::parse(text, "stagecraft.yml".as_ref(), "prod", |_, _| Ok(())).expect("it is right").0;
-    let context = Context { inventory: Some(Arc::new(inventory)), again: " -e prod".to_owned() };
+    let context =
+        Context { inventory: Some(Arc::new(inventory)), again: " -e prod".to_owned(), options: " -e prod".to_owned() };
     let mut screen = Screen::new(&mut seen.out, &mut seen.err, look, context);
     screen.read(Event::Begin {
         schema: SCHEMA,

@@ -64,17 +64,16 @@ fn blocks(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split("\n\n").map(|block| steady(block.trim_end()))
 }
 
-/// A text without the ports and directories of one run.
+/// A text without the ports, directories and keys of one run.
 fn steady(text: &str) -> String {
+    let text = text.replace(&format!("{}/", std::env::temp_dir().display()), "");
     let mut steady = String::new();
-    let mut rest = text;
-    while let Some(at) = ["127.0.0.1:", "127.0.0.1 port ", "lab-site-"]
-        .iter()
-        .filter_map(|sign| Some(rest.find(sign)? + sign.len()))
-        .min()
-    {
+    let mut rest = text.as_str();
+    let signs = ["127.0.0.1:", "127.0.0.1 port ", "lab-site-", "SHA256:"];
+    while let Some(at) = signs.iter().filter_map(|sign| Some(rest.find(sign)? + sign.len())).min() {
+        let key = rest[..at].ends_with("SHA256:");
         steady.push_str(&rest[..at]);
-        rest = rest[at..].trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+        rest = rest[at..].trim_start_matches(|c: char| c.is_ascii_alphanumeric() || key && "+/=".contains(c));
         steady.push('…');
     }
     steady + rest
@@ -141,7 +140,7 @@ fn i4_a_download_that_failed_is_an_install_that_failed_and_not_an_unsupported_sy
     for (fault, changed, text) in [
         (Fault::Script503, "nothing", "503"),
         (Fault::ScriptNoName, "nothing", "resolve"),
-        (Fault::Index503, "some", "tailscale"),
+        (Fault::Index503, "not installed", "tailscale"),
     ] {
         let world = World { fault: Some(fault), ..world() };
         let site = site(&world, Machine::bare("app-1"));
@@ -338,7 +337,8 @@ fn a_host_without_a_server_and_one_with_another_key_each_say_so() {
     std::fs::write(site.file(), &text).unwrap();
     let known = std::fs::read_to_string(site.known_hosts()).unwrap();
     std::fs::write(site.known_hosts(), "").unwrap();
-    failed(&up(&site, KEY), "host-key", "nothing", &["SHA256:"]);
+    let block = failed(&up(&site, KEY), "host-key", "nothing", &["SHA256:"]);
+    assert!(block.contains("stagecraft-net trust"), "{block}");
     std::fs::write(site.known_hosts(), known).unwrap();
 
     let other = site.dir().join("other");
@@ -368,4 +368,13 @@ fn an_interrupt_ends_the_run_within_five_seconds_and_says_what_it_did_not_see() 
     assert_eq!(output.status.code(), Some(130), "{text}");
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     assert!(text.contains("app-1") && text.contains("app-2") && text.contains("cancelled"), "{text}");
+    insta::assert_snapshot!("cancelled", blocks(&text).find(|block| block.starts_with("error[cancelled]")).unwrap());
+}
+
+#[test]
+fn j4_a_step_that_interrupts_waits_for_consent_and_says_how_to_give_it() {
+    let mut world = world();
+    let machine = Machine::joined(&mut world, "app-1", NOW, "example.ts.net", &["tag:old"]);
+    let block = failed_untouched(&world, machine, KEY, "disruption-refused", &["--allow disruptive"]);
+    insta::assert_snapshot!("disruption_refused", block);
 }

@@ -9,6 +9,7 @@ mod guests;
 mod journey;
 mod laws;
 mod lies;
+mod measure;
 mod rig;
 mod secrets;
 mod ssh;

@@ -35,7 +35,19 @@ pub struct Ran {
 impl Cli {
     /// The product, run in `dir`, which is its home too: no file of the developer's is read, no agent is asked.
     pub fn new(dir: &Path) -> Self {
-        let mut command = Command::new(binary());
+        Self::with(Command::new(binary()), dir)
+    }
+
+    /// As [`Cli::new`], started by another program that becomes it, such as `nsenter`: these are its words, to which the
+    /// product's path is added.
+    pub fn through(words: impl IntoIterator<Item = impl AsRef<OsStr>>, dir: &Path) -> Self {
+        let mut words = words.into_iter();
+        let mut command = Command::new(words.next().map_or(OsString::new(), |word| word.as_ref().to_owned()));
+        command.args(words).arg(binary());
+        Self::with(command, dir)
+    }
+
+    fn with(mut command: Command, dir: &Path) -> Self {
         command.env_clear().current_dir(dir).stdin(Stdio::null());
         command.env("HOME", dir).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         // Shared by all tests, as it is by all runs of a user: the provider is compiled once.

@@ -1,0 +1,471 @@
+//! One lab: a network of its own, the web around it, and what is needed to take all of it down again.
+//!
+//! What a lab has started is found from outside by its name alone: its processes by their control group, its network
+//! namespaces by their prefix, its mounts by their folder. So whoever knows the name can end it, also after the process
+//! that made it was killed. Not for: what a host is ([`crate::host`]).
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::control::Control;
+use crate::host::{Host, Spec};
+use crate::made;
+use crate::order::order;
+use crate::program::{in_namespace, ip, run};
+
+/// Where every lab of this machine has its folder. Not below a home or a temporary folder: whoever sweeps must find what
+/// another user's environment has left.
+const LABS: &str = "/var/lib/stagecraft-net-lab";
+/// What the control groups of all labs are below.
+const GROUPS: &str = "stagecraft-net-lab";
+const GATEWAY: &str = "10.77.0.1";
+const WEB: &str = "10.77.0.2";
+const INOTIFY: &str = "/proc/sys/fs/inotify/max_user_instances";
+/// Every systemd host takes about six, and root has 128 by default: past 22 hosts process 1 dies with "Failed to allocate
+/// manager object".
+const INOTIFY_WANTED: u32 = 8192;
+
+/// A network in which hosts, control servers and the web live, reachable from nowhere else.
+#[derive(Debug)]
+pub struct Lab {
+    name: String,
+    owned: bool,
+    dir: PathBuf,
+    hosts: AtomicU32,
+    controls: AtomicU32,
+    servers: Mutex<Vec<Child>>,
+}
+
+static SHARED: OnceLock<Mutex<Option<&'static Lab>>> = OnceLock::new();
+
+impl Lab {
+    /// The lab of this process, made when it is first asked for. [`Lab::end_shared`] ends it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn shared() -> Result<&'static Lab> {
+        let mut shared = lock(SHARED.get_or_init(Mutex::default));
+        if let Some(lab) = *shared {
+            return Ok(lab);
+        }
+        sweep()?;
+        let lab: &'static Lab = Box::leak(Box::new(Lab::start(&format!("t{}", std::process::id()), true)?));
+        *shared = Some(lab);
+        Ok(lab)
+    }
+
+    /// Ends the lab of this process, with all that is in it.
+    ///
+    /// # Errors
+    /// When something of it cannot be ended or removed.
+    pub fn end_shared() -> Result<()> {
+        match lock(SHARED.get_or_init(Mutex::default)).take() {
+            Some(lab) => lab.end(),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a lab that outlives this process. [`down`] ends it.
+    ///
+    /// # Errors
+    /// When there is one of that name, or it cannot be made.
+    pub fn keep(name: &str) -> Result<Lab> {
+        sweep()?;
+        Lab::start(name, false)
+    }
+
+    /// The lab of that name that is up.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(name: &str) -> Result<Lab> {
+        let dir = Path::new(LABS).join(name);
+        ensure!(dir.join("web.sock").exists(), "there is no lab {name}: cargo xtask lab up");
+        let number =
+            |file: &str| fs::read_to_string(dir.join(file)).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let (hosts, controls) = (AtomicU32::new(number("hosts")), AtomicU32::new(number("controls")));
+        Ok(Lab { name: name.to_owned(), owned: false, dir, hosts, controls, servers: Mutex::default() })
+    }
+
+    fn start(name: &str, owned: bool) -> Result<Lab> {
+        ensure!(
+            !name.is_empty() && name.len() <= 12 && name.bytes().all(|b| b.is_ascii_alphanumeric()),
+            "a lab's name is up to 12 letters and digits"
+        );
+        let servers = made::servers()?;
+        let dir = Path::new(LABS).join(name);
+        {
+            let _alone = alone()?;
+            ensure!(!dir.exists(), "there is a lab {name} already: cargo xtask lab down");
+            fs::create_dir_all(&dir)?;
+            if owned {
+                fs::write(
+                    dir.join("owner"),
+                    format!("{} {}", std::process::id(), started(std::process::id()).unwrap_or_default()),
+                )?;
+            }
+            raise_inotify()?;
+        }
+        let lab = Lab {
+            name: name.to_owned(),
+            owned,
+            dir,
+            hosts: AtomicU32::new(0),
+            controls: AtomicU32::new(0),
+            servers: Mutex::default(),
+        };
+        let network = lab.network();
+        fs::create_dir_all(lab.group("servers")?)?;
+        ip(&format!("netns add {network}"))?;
+        ip(&format!("-n {network} link set lo up"))?;
+        ip(&format!("-n {network} link add br0 type bridge"))?;
+        for address in [GATEWAY, WEB] {
+            ip(&format!("-n {network} addr add {address}/16 dev br0"))?;
+        }
+        ip(&format!("-n {network} link set br0 up"))?;
+        run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"]).arg(lab.key()))?;
+        let dir = lab.dir.display().to_string();
+        let words = ["web", "-address", WEB, "-resolver", GATEWAY, "-dir", &dir];
+        let web = lab.serve("web", &servers, &words, &lab.dir.join("web.sock"))?;
+        lock(&lab.servers).push(web);
+        Ok(lab)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its folder, which goes with it.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The network namespace that sees all hosts and servers.
+    #[must_use]
+    pub fn network(&self) -> String {
+        format!("{}net", self.prefix())
+    }
+
+    /// The key that every user of every host lets in.
+    #[must_use]
+    pub fn key(&self) -> PathBuf {
+        self.dir.join("id_ed25519")
+    }
+
+    /// A command that runs in the lab's network, from which alone the hosts can be reached. The first argument to add is
+    /// the program.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        in_namespace(&self.network())
+    }
+
+    /// Boots a host and waits until its sshd lets people in.
+    ///
+    /// # Errors
+    /// When it does not come up: with the end of its console.
+    pub fn host(&self, name: &str, spec: &Spec) -> Result<Host> {
+        let number = self.next("hosts", &self.hosts)?;
+        let host = Host::new(self, number, name, spec)?;
+        host.boot()?;
+        Ok(host)
+    }
+
+    /// Boots several hosts at once, each as in [`Lab::host`].
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub fn hosts(&self, names: &[&str], spec: &Spec) -> Result<Vec<Host>> {
+        std::thread::scope(|scope| {
+            let booting: Vec<_> = names.iter().map(|name| scope.spawn(|| self.host(name, spec))).collect();
+            booting.into_iter().map(|one| one.join().unwrap_or_else(|_| bail!("a boot panicked"))).collect()
+        })
+    }
+
+    /// Starts a control server with one tailnet of that suffix.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn control(&self, domain: &str) -> Result<Control> {
+        let number = self.next("controls", &self.controls)?;
+        Control::start(self, number, domain)
+    }
+
+    /// Makes a name known to all hosts.
+    pub(crate) fn name_for_all(&self, name: &str, address: &str) -> Result<()> {
+        order(&self.dir.join("web.sock"), "name", json!({"name": name, "address": address})).map(drop)
+    }
+
+    fn next(&self, file: &str, counter: &AtomicU32) -> Result<u32> {
+        let number = counter.fetch_add(1, Ordering::SeqCst) + 1;
+        ensure!(number < 60_000, "this lab has had too many {file}");
+        // Only one that is kept is looked at by another process.
+        if !self.owned {
+            fs::write(self.dir.join(file), number.to_string())?;
+        }
+        Ok(number)
+    }
+
+    /// What the names of its network namespaces begin with.
+    pub(crate) fn prefix(&self) -> String {
+        prefix(&self.name)
+    }
+
+    /// The control group for processes of that part.
+    pub(crate) fn group(&self, part: &str) -> Result<PathBuf> {
+        Ok(group(&self.name)?.join(part))
+    }
+
+    /// Starts a server in the lab's network and waits for its socket.
+    pub(crate) fn serve(&self, name: &str, program: &Path, words: &[&str], socket: &Path) -> Result<Child> {
+        let mut inner = self.command();
+        inner.arg(program).args(words);
+        let log = self.dir.join(format!("{name}.log"));
+        let mut child = spawn_in(&self.group("servers")?, &inner, &log)?;
+        let end = Instant::now() + Duration::from_secs(20);
+        while !socket.exists() {
+            if let Some(status) = child.try_wait()? {
+                bail!("{name} ended with {status}:\n{}", tail(&log));
+            }
+            ensure!(Instant::now() < end, "{name} did not come up within 20 s:\n{}", tail(&log));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(child)
+    }
+
+    /// Whether it ends with this process.
+    pub(crate) fn is_owned(&self) -> bool {
+        self.owned
+    }
+
+    fn end(&self) -> Result<()> {
+        let ended = down(&self.name);
+        for mut child in lock(&self.servers).drain(..) {
+            let _ = child.wait();
+        }
+        ended
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if self.owned
+            && let Err(error) = self.end()
+        {
+            eprintln!("lab: {error:#}");
+        }
+    }
+}
+
+/// Starts a command in a control group, away from the terminal's own signals, with its outputs in a file.
+pub(crate) fn spawn_in(group: &Path, inner: &Command, log: &Path) -> Result<Child> {
+    let log = File::create(log)?;
+    let mut command = Command::new("sh");
+    // The shell goes into the group and then becomes the program, so that its id is the program's.
+    command.args(["-c", r#"echo $$ >"$0" && exec "$@""#]).arg(group.join("cgroup.procs"));
+    command.arg(inner.get_program()).args(inner.get_args());
+    command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    command.spawn().context("sh did not start")
+}
+
+/// The last lines of a file, for an error.
+pub(crate) fn tail(file: &Path) -> String {
+    let text = String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(15)..].join("\n")
+}
+
+/// The labs that there are.
+#[must_use]
+pub fn names() -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(LABS)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Ends the lab of that name with everything in it. One that is not there is down already.
+///
+/// # Errors
+/// When something of it cannot be ended or removed.
+pub fn down(name: &str) -> Result<()> {
+    let group = group(name)?;
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let processes = processes(&group);
+        if processes.is_empty() {
+            break;
+        }
+        ensure!(Instant::now() < end, "processes of lab {name} do not end: {processes:?}");
+        for id in processes {
+            if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+                // It may have ended by itself, or with its process 1.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let dir = Path::new(LABS).join(name);
+    for mount in mounts_below(&dir) {
+        run(Command::new("umount").arg(&mount))?;
+    }
+    for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        if file.starts_with(&prefix(name)) {
+            ip(&format!("netns delete {file}"))?;
+        }
+    }
+    remove_group(name);
+    let _alone = alone()?;
+    match fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| dir.display().to_string());
+        }
+        _ => {}
+    }
+    if names().is_empty() {
+        restore_inotify()?;
+        remove_group("");
+        fs::remove_dir_all(LABS)?;
+    }
+    Ok(())
+}
+
+/// Ends the labs whose process is there no more: a test run that was killed.
+///
+/// # Errors
+/// As [`down`].
+pub fn sweep() -> Result<()> {
+    for name in names() {
+        let Ok(owner) = fs::read_to_string(Path::new(LABS).join(&name).join("owner")) else { continue };
+        let mut words = owner.split(' ');
+        let id = words.next().and_then(|id| id.parse().ok()).unwrap_or(0);
+        if started(id).as_deref() != words.next() {
+            eprintln!("lab: ending {name}, whose process {id} was killed");
+            down(&name)?;
+        }
+    }
+    Ok(())
+}
+
+fn prefix(name: &str) -> String {
+    format!("stagelab.{name}.")
+}
+
+/// The time at which a process started, in ticks since boot: with its id, it is that process and no later one.
+fn started(id: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(19).map(str::to_owned)
+}
+
+/// The control group of a lab: below the version 2 hierarchy, which is there beside version 1 too.
+fn group(name: &str) -> Result<PathBuf> {
+    let found = hierarchies().into_iter().find(|(kind, _)| kind == "cgroup2");
+    let (_, place) = found.context("there is no cgroup2 file system on this machine")?;
+    Ok(place.join(GROUPS).join(name))
+}
+
+/// Where control groups are mounted, and of which version.
+fn hierarchies() -> Vec<(String, PathBuf)> {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    fields
+        .filter(|fields| fields.len() > 2 && matches!(fields[2], "cgroup" | "cgroup2"))
+        .map(|fields| (fields[2].to_owned(), PathBuf::from(fields[1])))
+        .collect()
+}
+
+/// Removes what is left of a group, also where systemd-nspawn mirrors it: in the hierarchy of version 1 that systemd names.
+pub(crate) fn remove_group(below: &str) {
+    for (_, place) in hierarchies() {
+        remove_groups(&place.join(GROUPS).join(below));
+    }
+}
+
+/// The processes of a group and of all below it.
+fn processes(group: &Path) -> Vec<u32> {
+    let mut found: Vec<u32> = fs::read_to_string(group.join("cgroup.procs"))
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| line.parse().ok())
+        .collect();
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            found.extend(processes(&entry.path()));
+        }
+    }
+    found
+}
+
+/// Removes a group and all below it, from the bottom up. One that is busy stays.
+fn remove_groups(group: &Path) {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            remove_groups(&entry.path());
+        }
+    }
+    // A process that has just ended is still counted for a moment.
+    for _ in 0..100 {
+        match fs::remove_dir(group) {
+            Err(error) if error.raw_os_error() == Some(16) => std::thread::sleep(Duration::from_millis(10)),
+            _ => return,
+        }
+    }
+}
+
+fn mounts_below(dir: &Path) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let mut found: Vec<PathBuf> = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .map(PathBuf::from)
+        .filter(|place| place.starts_with(dir))
+        .collect();
+    found.reverse();
+    found
+}
+
+/// Held while labs are added or removed, by one process at a time.
+fn alone() -> Result<File> {
+    let file = File::create("/run/stagecraft-net-lab.lock")?;
+    flock(&file, FlockOperation::LockExclusive)?;
+    Ok(file)
+}
+
+/// Raises the limit when it is too low, and keeps what it was for the last lab to restore.
+fn raise_inotify() -> Result<()> {
+    let before: u32 = fs::read_to_string(INOTIFY)?.trim().parse()?;
+    if before < INOTIFY_WANTED {
+        fs::write(Path::new(LABS).join("inotify"), before.to_string())?;
+        fs::write(INOTIFY, INOTIFY_WANTED.to_string())?;
+    }
+    Ok(())
+}
+
+fn restore_inotify() -> Result<()> {
+    match fs::read_to_string(Path::new(LABS).join("inotify")) {
+        Ok(before) => Ok(fs::write(INOTIFY, before)?),
+        Err(_) => Ok(()),
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

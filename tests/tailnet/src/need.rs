@@ -1,0 +1,44 @@
+//! What a machine must have for a lab, by looking. `cargo xtask` brings what can be brought.
+
+use std::fs;
+
+use crate::program::find;
+
+/// Programs, and the Debian package that has each.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("ip", "iproute2"),
+    ("systemd-nspawn", "systemd-container"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("nsenter", "util-linux"),
+    ("unshare", "util-linux"),
+    ("ssh", "openssh-client"),
+    ("ssh-keygen", "openssh-client"),
+    ("dpkg-deb", "dpkg"),
+    ("go", "golang, 1.26 or later"),
+];
+
+/// What is missing, one phrase each. None: a lab can be made.
+#[must_use]
+pub fn missing() -> Vec<String> {
+    let mut missing = Vec::new();
+    if !rustix::process::geteuid().is_root() {
+        missing.push("root".to_owned());
+    }
+    for (program, package) in PROGRAMS {
+        if find(program).is_none() {
+            missing.push(format!("{program} ({package})"));
+        }
+    }
+    let has =
+        |file: &str, word: &str| fs::read_to_string(file).is_ok_and(|text| text.split_whitespace().any(|w| w == word));
+    if !has("/proc/mounts", "cgroup2") {
+        missing.push("a cgroup2 file system".to_owned());
+    }
+    if !has("/proc/filesystems", "overlay") {
+        missing.push("overlayfs in the kernel (modprobe overlay)".to_owned());
+    }
+    if !fs::exists("/dev/net/tun").unwrap_or(false) {
+        missing.push("/dev/net/tun (modprobe tun)".to_owned());
+    }
+    missing
+}

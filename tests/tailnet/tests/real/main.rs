@@ -1,0 +1,31 @@
+//! What we believe about Tailscale, on the real thing: the tests behind `docs/verification.md`.
+//!
+//! A test is a function that takes a [`Case`], and a line in its file's `TESTS` with the contract's rows that it shows
+//! and the cases that it runs on:
+//!
+//! ```ignore
+//! pub(crate) const TESTS: &[Test] = &[test!(a_second_run_changes_nothing, "C3 C4", EVERY_CLIENT)];
+//!
+//! fn a_second_run_changes_nothing(case: &Case) -> Result<()> {
+//!     let control = case.control("alpha-test.ts.net")?;
+//!     let mut project = case.project(&control)?;
+//!     …
+//! }
+//! ```
+//!
+//! They need root and some minutes, so they run only where `STAGECRAFT_NET_LAB=1`: elsewhere they are *ignored*, and say
+//! so, never *ok*. `cargo xtask test` sets it where it can. All share one [`Lab`](tailnet_lab::Lab), each has hosts and
+//! control servers of its own, and they run side by side.
+
+mod case;
+mod journey;
+mod runner;
+
+pub(crate) use case::{Case, Test, test};
+
+/// Every file of tests.
+const ALL: &[(&str, &[Test])] = &[("journey", journey::TESTS)];
+
+fn main() -> std::process::ExitCode {
+    runner::run(ALL)
+}

@@ -5,6 +5,7 @@
 
 mod answer;
 mod grant;
+pub(crate) mod inventory;
 mod known_hosts;
 mod script;
 mod scrub;
@@ -19,6 +20,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("answer_probe", answer::probe),
     ("answer_run", answer::run),
     ("grant", grant::target),
+    ("inventory", inventory::target),
     ("known_hosts", known_hosts::target),
     ("script", script::target),
     ("scrub", scrub::target),

@@ -13,6 +13,7 @@
 //! | [`scrub`] | bytes that may hold a secret | bytes that do not |
 //! | [`grant`] | a command and what was granted | yes, or a denial with the line to add |
 //! | [`known_hosts`] | a `known_hosts` file and a server's key | trusted, unknown, changed or revoked |
+//! | [`inventory`] | a list of hosts that another program wrote | hosts, and all that is wrong with it |
 //! | [`text`] | bytes from anywhere | text that may reach a terminal |
 //!
 //! # A batch, from words to outputs
@@ -56,6 +57,7 @@ pub mod command;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod grant;
+pub mod inventory;
 pub mod known_hosts;
 pub mod script;
 pub mod scrub;

@@ -31,6 +31,7 @@ pub mod host;
 pub mod inventory;
 pub mod network;
 pub mod policy;
+mod program;
 pub mod registry;
 pub mod secrets;
 pub mod session;

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use crate::known_hosts::HostKey;
+use crate::known_hosts::Pin;
 use crate::text::one_line;
 
 /// Who wrote a list.
@@ -41,8 +41,8 @@ pub struct Listed {
     pub port: Option<u16>,
     /// Its SSH user.
     pub user: Option<String>,
-    /// The keys of its SSH server, as lines of `known_hosts` have them.
-    pub host_keys: Vec<String>,
+    /// The keys that its SSH server may show.
+    pub host_keys: Vec<Pin>,
     /// Its roles, sorted.
     pub roles: Vec<String>,
     /// Its labels.
@@ -110,6 +110,15 @@ pub fn read(text: &[u8], format: Option<Format>) -> List {
             return list;
         }
     };
+    match (format, recognise(&value)) {
+        (Some(named), Some(found)) if named != found => {
+            let name = |format| if format == Format::Terraform { "Terraform" } else { "Ansible" };
+            let summary = format!("this is a list of {}'s, not of {}'s", name(found), name(named));
+            list.fault("wrong-inventory", summary, "do: name it as what it is");
+            return list;
+        }
+        _ => {}
+    }
     match format.or_else(|| recognise(&value)) {
         Some(Format::Terraform) => terraform::read(&value, &mut list),
         Some(Format::Ansible) => ansible::read(&value, &mut list),
@@ -309,16 +318,13 @@ impl Fields<'_> {
         texts
     }
 
-    fn host_keys(&mut self, map: &Map<String, Value>, key: &str) -> Vec<String> {
-        let keys = self.texts(map, key);
-        let mut known = Vec::new();
-        for text in keys {
-            match HostKey::from_text(text.as_bytes()) {
-                Some(key) => known.push(key.to_string()),
-                None => self.fault("bad-host-key", format!("`{key}` is no key of an SSH server"), HOST_KEY),
-            }
+    fn host_keys(&mut self, map: &Map<String, Value>, key: &str) -> Vec<Pin> {
+        let texts = self.texts(map, key);
+        let pins: Vec<Pin> = texts.iter().filter_map(|text| Pin::parse(text)).collect();
+        if pins.len() < texts.len() {
+            self.fault("bad-host-key", format!("`{key}` is no key of an SSH server"), HOST_KEY);
         }
-        known
+        pins
     }
 
     /// A mapping of plain values; one that holds more is passed over, since no label is like that.
@@ -338,7 +344,7 @@ impl Fields<'_> {
 }
 
 /// How a host key is written.
-pub const HOST_KEY: &str = "wanted: its type and its base64, such as ssh-ed25519 AAAA…, as `ssh-keyscan` prints them";
+const HOST_KEY: &str = "wanted: a key such as `ssh-ed25519 AAAA…`, or its fingerprint `SHA256:…`";
 
 /// The names of some hosts, a few of them written out.
 fn some(hosts: &[String]) -> String {

@@ -26,7 +26,9 @@ impl OverSsh {
             identity: host.private_key.clone(),
             known_hosts: host.known_hosts.clone(),
             host_keys: host.host_keys.clone(),
-            ..Endpoint::default()
+            config: host.ssh_config.clone(),
+            jump: host.jump.clone(),
+            known_as: host.known_as.clone(),
         };
         Self { endpoints: hosts.iter().map(endpoint).collect(), trust, passphrases: None }
     }

@@ -5,6 +5,7 @@
 //! Not for: judging the config; only the provider does.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde_json::{Map, Number, Value as Json};
 
@@ -15,29 +16,100 @@ use crate::contract::Diagnostic;
 /// The code of a provider's finding about a key that it does not know: its place is the key's, not the value's.
 const UNKNOWN_KEY: &str = "unknown-key";
 
-/// A provider's config as JSON, and where each part of it stands.
+/// A provider's config as JSON, put together from layers, and where each part of it stands.
 pub(super) struct Config {
     pub(super) json: Json,
-    /// JSON Pointer of the config within the file.
-    base: String,
     spots: HashMap<String, Spot>,
+}
+
+/// Something that says a part of the config.
+pub(super) struct Layer<'y> {
+    pub(super) node: &'y Node,
+    /// Where the key stands that holds it.
+    pub(super) key: Place,
+    pub(super) from: From,
+}
+
+/// Where a layer is.
+#[derive(Clone)]
+pub(super) enum From {
+    /// In the project's file, at this JSON Pointer.
+    File(Arc<str>),
+    /// On the command line, behind this option.
+    Option(Arc<str>),
 }
 
 struct Spot {
     key: Place,
     value: Place,
+    from: From,
     /// What YAML made of a value that was written without quotes and is no text.
     unquoted: Option<&'static str>,
 }
 
 impl Config {
-    pub(super) fn new(node: &Node, key: Place, base: String, findings: &mut Vec<Finding>) -> Self {
-        let mut config = Self { json: Json::Null, base, spots: HashMap::new() };
-        config.json = config.convert(node, key, String::new(), findings);
+    /// What the layers say, later ones over earlier ones: mappings are merged key by key, everything else replaces what
+    /// was there, and nothing (`key:`) takes a key away.
+    pub(super) fn new(layers: &[Layer<'_>], findings: &mut Vec<Finding>) -> Self {
+        let mut config = Self { json: Json::Null, spots: HashMap::new() };
+        for (index, layer) in layers.iter().enumerate() {
+            let mut json = std::mem::take(&mut config.json);
+            if index == 0 || !json.is_object() {
+                config.spots.clear();
+                json = config.convert(layer, layer.node, layer.key, "", findings);
+            } else if !layer.node.is_null() {
+                config.merge(&mut json, layer, layer.node, layer.key, "", findings);
+            }
+            config.json = json;
+        }
         config
     }
 
-    fn convert(&mut self, node: &Node, key: Place, pointer: String, findings: &mut Vec<Finding>) -> Json {
+    fn merge(
+        &mut self,
+        json: &mut Json,
+        layer: &Layer<'_>,
+        node: &Node,
+        key: Place,
+        pointer: &str,
+        findings: &mut Vec<Finding>,
+    ) {
+        match (&node.value, json) {
+            (Value::Map(entries), Json::Object(map)) => {
+                for entry in entries {
+                    let at = child(pointer, &entry.key);
+                    if entry.value.is_null() {
+                        self.forget(&at);
+                        map.remove(&entry.key);
+                    } else if let Some(there) = map.get_mut(&entry.key) {
+                        self.merge(there, layer, &entry.value, entry.place, &at, findings);
+                    } else {
+                        let value = self.convert(layer, &entry.value, entry.place, &at, findings);
+                        map.insert(entry.key.clone(), value);
+                    }
+                }
+            }
+            (_, json) => {
+                self.forget(pointer);
+                *json = self.convert(layer, node, key, pointer, findings);
+            }
+        }
+    }
+
+    fn forget(&mut self, pointer: &str) {
+        let below =
+            |spot: &str| spot.strip_prefix(pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.spots.retain(|spot, _| !below(spot));
+    }
+
+    fn convert(
+        &mut self,
+        layer: &Layer<'_>,
+        node: &Node,
+        key: Place,
+        pointer: &str,
+        findings: &mut Vec<Finding>,
+    ) -> Json {
         let unquoted = match &node.value {
             Value::Scalar(Scalar { kind: ScalarKind::Bool(_) | ScalarKind::Int | ScalarKind::Float, .. }) => {
                 Some(node.what())
@@ -48,14 +120,15 @@ impl Config {
             Value::Map(entries) => {
                 let mut map = Map::new();
                 for entry in entries {
-                    let value = self.convert(&entry.value, entry.place, child(&pointer, &entry.key), findings);
+                    let at = child(pointer, &entry.key);
+                    let value = self.convert(layer, &entry.value, entry.place, &at, findings);
                     map.insert(entry.key.clone(), value);
                 }
                 Json::Object(map)
             }
             Value::List(items) => {
                 let convert = |(index, item): (usize, &Node)| {
-                    self.convert(item, item.place, child(&pointer, &index.to_string()), findings)
+                    self.convert(layer, item, item.place, &child(pointer, &index.to_string()), findings)
                 };
                 Json::Array(items.iter().enumerate().map(convert).collect())
             }
@@ -65,27 +138,41 @@ impl Config {
                 (ScalarKind::Bool(truth), _) => Json::Bool(truth),
                 (ScalarKind::Int | ScalarKind::Float, Some(number)) => Json::Number(number),
                 (ScalarKind::Int | ScalarKind::Float, None) => {
-                    let at = format!("{}{pointer}", self.base);
-                    let finding = Finding::error("wrong-type", &at, node.place, "a number that JSON cannot hold");
+                    let (at, place) = match &layer.from {
+                        From::File(base) => (format!("{base}{pointer}"), Some(node.place)),
+                        From::Option(_) => (pointer.to_owned(), None),
+                    };
+                    let finding = Finding::error("wrong-type", &at, place, "a number that JSON cannot hold");
                     findings.push(finding.detail("do: put it in quotes if it is meant as text"));
                     Json::Null
                 }
             },
         };
-        self.spots.insert(pointer, Spot { key, value: node.place, unquoted });
+        let spot = Spot { key, value: node.place, from: layer.from.clone(), unquoted };
+        self.spots.insert(pointer.to_owned(), spot);
         json
     }
 
-    /// Where a part of the config stands: the value, or the nearest thing around it that is there.
-    pub(super) fn locate(&self, pointer: &str) -> Place {
+    /// The nearest thing around a part of the config that is there, and whether that is the part itself.
+    fn around(&self, pointer: &str) -> Option<(&Spot, bool)> {
         let mut part = pointer;
         loop {
             match (self.spots.get(part), part.rfind('/')) {
-                (Some(spot), _) if part == pointer => return spot.value,
-                (Some(spot), _) => return spot.key,
+                (Some(spot), _) => return Some((spot, part == pointer)),
                 (None, Some(cut)) => part = &part[..cut],
-                (None, None) => return self.spots.get("").map_or(Place::START, |spot| spot.key),
+                (None, None) => return None,
             }
+        }
+    }
+
+    /// Where a part of the config stands: the value, or the nearest thing around it that is there. The option, for what
+    /// the command line says.
+    pub(super) fn locate(&self, pointer: &str) -> Result<Place, &str> {
+        match self.around(pointer) {
+            Some((Spot { from: From::Option(option), .. }, _)) => Err(option),
+            Some((spot, true)) => Ok(spot.value),
+            Some((spot, false)) => Ok(spot.key),
+            None => Ok(Place::START),
         }
     }
 
@@ -96,22 +183,29 @@ impl Config {
 
     fn finding(&self, said: &Diagnostic) -> Finding {
         let path = said.config_path.as_deref().filter(|path| path.starts_with('/')).unwrap_or_default();
-        let spot = self.spots.get(path);
-        let place = match spot {
-            Some(spot) if said.code == UNKNOWN_KEY => spot.key,
-            _ => self.locate(path),
-        };
-        let quotes = spot.and_then(|spot| spot.unquoted).filter(|_| said.code != UNKNOWN_KEY).map(|what| {
+        let (spot, itself) = self.around(path).map_or((None, false), |(spot, itself)| (Some(spot), itself));
+        let unknown = said.code == UNKNOWN_KEY;
+        let quotes = spot.filter(|_| itself && !unknown).and_then(|spot| spot.unquoted).map(|what| {
             format!("note: without quotes YAML reads this as {what}; put it in quotes if it is meant as text")
         });
-        let detail: Vec<String> = said.detail.clone().into_iter().chain(quotes).collect();
+        let option = spot.filter(|_| itself).and_then(|spot| match &spot.from {
+            From::Option(option) => Some(format!("found: on the command line, behind {option}")),
+            From::File(_) => None,
+        });
+        let detail: Vec<String> = option.into_iter().chain(said.detail.clone()).chain(quotes).collect();
+        let (base, place) = match spot {
+            Some(Spot { from: From::Option(_), .. }) | None => ("", None),
+            Some(Spot { from: From::File(base), key, value, .. }) => {
+                (&**base, Some(if itself && !unknown { *value } else { *key }))
+            }
+        };
         Finding {
             severity: said.severity,
             code: said.code.clone(),
             summary: said.summary.clone(),
             detail: (!detail.is_empty()).then(|| detail.join("\n")),
-            pointer: format!("{}{path}", self.base),
-            place: Some(place),
+            pointer: format!("{base}{path}"),
+            place,
         }
     }
 
@@ -180,11 +274,17 @@ mod tests {
     use crate::contract::Severity;
     use serde_json::json;
 
+    fn layer<'y>(node: &'y Node, base: &str) -> Layer<'y> {
+        Layer { node, key: Place { line: 9, column: 9 }, from: From::File(base.into()) }
+    }
+
+    fn node(text: &str) -> Node {
+        super::super::yaml::parse(text).unwrap_or_else(|_| panic!("it parses"))
+    }
+
     fn config(text: &str) -> Config {
-        let node = super::super::yaml::parse(text).unwrap_or_else(|_| panic!("it parses"));
         let mut findings = Vec::new();
-        let config =
-            Config::new(&node, Place { line: 9, column: 9 }, "/network/providers/demo".to_owned(), &mut findings);
+        let config = Config::new(&[layer(&node(text), "/network/providers/demo")], &mut findings);
         assert_eq!(findings, []);
         config
     }
@@ -211,10 +311,42 @@ mod tests {
 
     #[test]
     fn a_number_that_json_cannot_hold_is_told() {
-        let node = super::super::yaml::parse("a: .inf").unwrap_or_else(|_| panic!("it parses"));
         let mut findings = Vec::new();
-        Config::new(&node, Place::START, "/network/providers/demo".to_owned(), &mut findings);
+        Config::new(&[layer(&node("a: .inf"), "/network/providers/demo")], &mut findings);
         assert_eq!((findings.len(), findings[0].pointer.as_str()), (1, "/network/providers/demo/a"));
+    }
+
+    #[test]
+    fn an_environment_is_merged_over_the_base_and_each_leaf_keeps_its_place() {
+        let base =
+            node("domain: a.net\nserver: x\ninstall: {method: auto, version: 1.80}\ntags: [t:a, t:b]\nm: {x: 1}\n");
+        let over = node("\n\ndomain: b.net\nserver:\ninstall: {version: bad}\ntags: [t:c]\nm: plain\nnew: {k: v}\n");
+        let option = node("domain: c.net\n");
+        let mut findings = Vec::new();
+        let option = Layer { node: &option, key: Place::START, from: From::Option("--domain".into()) };
+        let (base, over) = (layer(&base, "/network/providers/demo"), layer(&over, "/environments/prod/network"));
+        let config = Config::new(&[base, over, option], &mut findings);
+        let wanted = json!({
+            "domain": "c.net", "install": {"method": "auto", "version": "bad"}, "tags": ["t:c"], "m": "plain",
+            "new": {"k": "v"},
+        });
+        assert_eq!((config.json.clone(), findings.len()), (wanted, 0));
+        let told = |path: &str| {
+            let finding = config.finding(&said("bad", Some(path)));
+            (finding.pointer, finding.place, finding.detail)
+        };
+        let prod = |path: &str| format!("/environments/prod/network{path}");
+        let demo = |path: &str| format!("/network/providers/demo{path}");
+        let at = |line, column| Some(Place { line, column });
+        assert_eq!(told("/install/method"), (demo("/install/method"), at(3, 19), None));
+        assert_eq!(told("/install/version"), (prod("/install/version"), at(5, 20), None));
+        assert_eq!(told("/tags/0"), (prod("/tags/0"), at(6, 8), None));
+        assert_eq!(told("/tags/1"), (prod("/tags/1"), at(6, 1), None), "what was replaced has no place any more");
+        assert_eq!(told("/m/x"), (prod("/m/x"), at(7, 1), None));
+        assert_eq!(told("/server"), (demo("/server"), at(9, 9), None), "a key that was taken away");
+        let line = Some("found: on the command line, behind --domain".to_owned());
+        assert_eq!(told("/domain"), ("/domain".to_owned(), None, line));
+        assert_eq!(config.locate("/domain"), Err("--domain"));
     }
 
     #[test]

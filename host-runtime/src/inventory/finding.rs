@@ -51,7 +51,12 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(super) fn error(code: &str, pointer: &str, place: Place, summary: impl Into<String>) -> Self {
+    pub(super) fn error(
+        code: &str,
+        pointer: &str,
+        place: impl Into<Option<Place>>,
+        summary: impl Into<String>,
+    ) -> Self {
         Self {
             severity: Severity::Error,
             code: code.to_owned(),
@@ -59,15 +64,20 @@ impl Finding {
             summary: one_line(summary.into()),
             detail: None,
             pointer: one_line(pointer),
-            place: Some(place),
+            place: place.into(),
         }
     }
 
-    pub(super) fn warning(code: &str, pointer: &str, place: Place, summary: impl Into<String>) -> Self {
+    pub(super) fn warning(
+        code: &str,
+        pointer: &str,
+        place: impl Into<Option<Place>>,
+        summary: impl Into<String>,
+    ) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, pointer, place, summary) }
     }
 
-    pub(super) fn note(code: &str, pointer: &str, place: Place, summary: impl Into<String>) -> Self {
+    pub(super) fn note(code: &str, pointer: &str, place: impl Into<Option<Place>>, summary: impl Into<String>) -> Self {
         Self { severity: Severity::Note, ..Self::error(code, pointer, place, summary) }
     }
 

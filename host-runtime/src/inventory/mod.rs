@@ -1,9 +1,19 @@
 //! `stagecraft.yml`: the network that is wanted, and the hosts that should be in it.
 //!
-//! It is Stagecraft's own file. The sections that are ours (`network`, `infra.hosts`, `infra.bootstrap.ssh`) are read
-//! strictly, the rest in silence, and everything that is wrong comes at once, each finding with its line and column,
-//! before any connection is made (F7, F8). What stands under `network.providers.<id>` goes to the provider as it is; its
-//! findings come back with their place. Not for: connecting to hosts, nor knowing any provider.
+//! It is Stagecraft's own file. The sections that are ours (`network`, `environments.<env>.network`, `infra.hosts`,
+//! `infra.inventory`, `infra.bootstrap.ssh`) are read strictly, the rest in silence, and everything that is wrong comes
+//! at once, each finding with its line and column, before any connection is made (F7, F8). What stands under
+//! `network.providers.<id>` goes to the provider as it is; its findings come back with their place.
+//!
+//! | file | is for |
+//! |---|---|
+//! | `yaml`, `values`, `sections` | the file: text to tree, tree to values, values to our sections |
+//! | `keys` | the table of keys, and what is made of it: documentation, a schema |
+//! | `config` | the provider's config, from its layers to JSON and back to a place |
+//! | `source`, `hosts` | lists of hosts from elsewhere, and one host out of all that speak of it |
+//! | `check` | what is wrong between parts that are right one by one |
+//!
+//! Not for: connecting to hosts, nor knowing any provider.
 //!
 //! ```
 //! use stagecraft_net::inventory;
@@ -24,34 +34,46 @@
 //! let host = &inventory.hosts()[0];
 //! assert_eq!((host.name.as_str(), host.user.as_deref()), ("app-1", Some("deploy")));
 //! assert_eq!(host.tags, ["fleet", "web"]);
-//! # Ok::<(), inventory::Invalid>(())
+//! # Ok::<(), inventory::LoadError>(())
 //! ```
 
+mod check;
 mod config;
 mod finding;
+mod hosts;
+mod keys;
+mod reading;
 mod sections;
+mod source;
+mod values;
 mod yaml;
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use boundary::known_hosts::Pin;
 
-use crate::contract::{Diagnostic, Severity};
-use config::{Config, tag_index};
+use crate::contract::Diagnostic;
+use crate::network::Network;
+use config::Config;
+use finding::nearest;
 pub use finding::{Finding, Invalid, Place};
-use finding::{child, nearest};
-use sections::{RawHost, Sections};
+pub use reading::{LoadError, Named, Reading, load, parse};
+pub use source::{SourceFailed, read_list};
+pub use values::time;
 
-/// A host as the file has it.
+/// A host as the file has it, and the lists that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostSpec {
     /// Its logical name, a DNS label.
     pub name: String,
-    /// Where it is reached; none makes its name an alias of the ssh_config.
+    /// Where it is reached: its public address, or else its private one; none makes its name an alias of the ssh_config.
     pub address: Option<String>,
+    /// Where it is reached from inside its own network.
+    pub private_address: Option<String>,
+    /// The name under which the key of its server is known, where that is not the address.
+    pub known_as: Option<String>,
     /// Its SSH port, or the one for all.
     pub port: Option<u16>,
     /// Its SSH user, or the one for all.
@@ -62,12 +84,38 @@ pub struct HostSpec {
     pub private_key: Option<PathBuf>,
     /// The `known_hosts` file for all.
     pub known_hosts: Option<PathBuf>,
+    /// The ssh_config for all, instead of the user's and the system's.
+    pub ssh_config: Option<PathBuf>,
+    /// The jump hosts for all, as for `ssh -J`.
+    pub jump: Option<String>,
+    /// Whether sudo's password is to be asked for.
+    pub ask_sudo: bool,
     /// Its roles, in the order of the file.
     pub roles: Vec<String>,
     /// The sorted union of the default tags, those of its roles, and its own.
     pub tags: Vec<String>,
-    /// Where it stands in the file.
-    pub place: Place,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Where it stands in the file, or the list that has it; none for what the command line brought.
+    pub place: Option<Place>,
+}
+
+/// What gives a host its name in the network, as [`Network`] does; `()` knows no names.
+pub trait FullNames {
+    /// The name of the host of this logical name.
+    fn full_name(&self, host: &str) -> Option<String>;
+}
+
+impl FullNames for Network {
+    fn full_name(&self, host: &str) -> Option<String> {
+        self.node_fqdn(host).ok()
+    }
+}
+
+impl FullNames for () {
+    fn full_name(&self, _: &str) -> Option<String> {
+        None
+    }
 }
 
 /// A file that is right, for one environment.
@@ -123,7 +171,11 @@ impl Inventory {
         self.hosts.iter().find(|host| host.name == name).ok_or_else(|| {
             let hint = match nearest(name, self.hosts.iter().map(|host| host.name.as_str())) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("infra.hosts.{} has {} hosts", self.environment, self.hosts.len()),
+                None => match self.hosts.len() {
+                    0 => "it has no hosts".to_owned(),
+                    1 => format!("it has one host, `{}`", self.hosts[0].name),
+                    many => format!("it has {many} hosts"),
+                },
             };
             format!("no host `{name}` in environment `{}`: {hint}", self.environment)
         })
@@ -141,10 +193,22 @@ impl Inventory {
         self.config.findings(said)
     }
 
-    /// Where a part of the provider's config stands, by its JSON Pointer within that config.
-    #[must_use]
-    pub fn locate(&self, config_path: &str) -> Place {
+    /// Where a part of the provider's config stands, by its JSON Pointer within that config: a place in the file, or the
+    /// option of the command line that said it.
+    ///
+    /// # Errors
+    /// The option.
+    pub fn locate(&self, config_path: &str) -> Result<Place, &str> {
         self.config.locate(config_path)
+    }
+
+    /// The same for people: `stagecraft.yml:21:23`, or `--option`.
+    #[must_use]
+    pub fn whence(&self, config_path: &str) -> String {
+        match self.locate(config_path) {
+            Ok(place) => format!("{}:{place}", self.file.display()),
+            Err(option) => option.to_owned(),
+        }
     }
 }
 
@@ -158,193 +222,6 @@ impl std::fmt::Debug for Inventory {
             .field("hosts", &self.hosts)
             .finish_non_exhaustive()
     }
-}
-
-/// Reads a file for one environment. `configure` is given the provider's id and its config, and says what it found; it
-/// may be asked twice, the second time with other default tags, since only the provider knows what a tag may look like.
-///
-/// # Errors
-/// With everything that is wrong with the file, whether we found it or the provider.
-pub fn load<N>(
-    file: &Path,
-    environment: &str,
-    configure: impl FnMut(&str, &serde_json::Value) -> Result<N, Refusal>,
-) -> Result<(Inventory, N), Invalid> {
-    let unreadable = |code: &str, summary: String, detail: &str| {
-        let finding = Finding { place: None, ..Finding::error(code, "", Place::START, summary).detail(detail) };
-        Invalid::one(file, finding)
-    };
-    let mut bytes = Vec::new();
-    std::fs::File::open(file)
-        .and_then(|opened| opened.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| {
-            unreadable("unreadable", format!("the file cannot be read: {error}"), "do: name it with -c/--config")
-        })?;
-    if bytes.len() > yaml::MAX_BYTES {
-        let summary = format!("the file has more than {} MiB", yaml::MAX_BYTES >> 20);
-        return Err(unreadable("too-large", summary, "do: name the right file with -c/--config"));
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) => parse(&text, file, environment, configure),
-        Err(error) => {
-            let at = error.utf8_error().valid_up_to();
-            let read = String::from_utf8_lossy(&error.as_bytes()[..at]).into_owned();
-            let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-            let last = read.rsplit('\n').next().unwrap_or_default();
-            let place =
-                Place { line: number(read.matches('\n').count() + 1), column: number(last.chars().count() + 1) };
-            Err(Invalid::one(file, Finding::error("not-utf8", "", place, "the file is not UTF-8 text")))
-        }
-    }
-}
-
-/// As [`load`], from text. `file` names it in messages, and relative paths in it are relative to its folder.
-///
-/// # Errors
-/// As [`load`].
-pub fn parse<N>(
-    text: &str,
-    file: &Path,
-    environment: &str,
-    mut configure: impl FnMut(&str, &serde_json::Value) -> Result<N, Refusal>,
-) -> Result<(Inventory, N), Invalid> {
-    let invalid = |mut findings: Vec<Finding>| {
-        findings.sort_by(Finding::order);
-        Invalid { file: file.to_owned(), findings }
-    };
-    let root = yaml::parse(text).map_err(invalid)?;
-    let mut findings = Vec::new();
-    let mut sections = sections::read(&root, environment, &mut findings);
-    check_environment(&sections, environment, &mut findings);
-    check_twins(&sections.hosts, &mut findings);
-
-    let config = sections.provider.as_ref().zip(sections.config).map(|((id, place), entry)| {
-        let base = child("/network/providers", id);
-        (id.clone(), *place, Config::new(&entry.value, entry.place, base, &mut findings))
-    });
-    let mut network = None;
-    if let Some((id, place, config)) = &config {
-        check_roles(&sections.hosts, config, &mut findings);
-        match configure(id, &config.json) {
-            Ok(made) => {
-                network = Some(made);
-                check_tags(&sections.hosts, config, &mut findings, |json| configure(id, json).err());
-            }
-            Err(Refusal::Findings(said)) => findings.extend(config.findings(&said)),
-            Err(Refusal::UnknownProvider(known)) => {
-                let hint = match nearest(id, known.iter().map(String::as_str)) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("known: {}", known.join(", ")),
-                };
-                let summary = format!("there is no network provider `{id}`");
-                findings.push(Finding::error("unknown-provider", "/network/provider", *place, summary).detail(hint));
-            }
-        }
-    }
-    findings.sort_by(Finding::order);
-    match (config, network) {
-        (Some((provider, _, config)), Some(network)) if findings.iter().all(|one| one.severity != Severity::Error) => {
-            let hosts = finish_hosts(&mut sections, &config, file);
-            let (file, environment) = (file.to_owned(), environment.to_owned());
-            Ok((Inventory { file, environment, provider, config, hosts, notes: findings }, network))
-        }
-        _ => Err(Invalid { file: file.to_owned(), findings }),
-    }
-}
-
-fn check_environment(sections: &Sections<'_>, environment: &str, findings: &mut Vec<Finding>) {
-    if sections.environments.iter().any(|known| known == environment) || sections.environments.is_empty() {
-        return;
-    }
-    let hint = match nearest(environment, sections.environments.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean `{near}`?\nknown: {}", sections.environments.join(", ")),
-        None => format!("known: {}\ndo: choose one with -e/--env", sections.environments.join(", ")),
-    };
-    let summary = format!("there is no environment `{environment}`");
-    let place = sections.hosts_place.unwrap_or(Place::START);
-    findings.push(Finding::error("unknown-environment", "/infra/hosts", place, summary).detail(hint));
-}
-
-/// One machine can have one name only.
-fn check_twins(hosts: &[RawHost], findings: &mut Vec<Finding>) {
-    let mut first: BTreeMap<(&str, Option<u16>), &RawHost> = BTreeMap::new();
-    for host in hosts {
-        let Some(address) = host.address.as_deref() else { continue };
-        if let Some(twin) = first.insert((address, host.port), host) {
-            let summary = format!("`{}` and `{}` have the same address and port", twin.name, host.name);
-            findings.push(Finding::warning("same-address", &host.pointer, host.place, summary));
-        }
-    }
-}
-
-fn check_roles(hosts: &[RawHost], config: &Config, findings: &mut Vec<Finding>) {
-    for host in hosts {
-        for (index, (role, place)) in host.roles.iter().enumerate() {
-            if let Some(hint) = config.unknown_role(role) {
-                let pointer = child(&child(&host.pointer, "roles"), &index.to_string());
-                let summary = format!("role `{role}` of host `{}` is not one of `role_tags`", host.name);
-                let detail = format!("{hint}\ndo: a role without tags of its own stands there as `{role}: []`");
-                findings.push(Finding::error("unknown-role", &pointer, *place, summary).detail(detail));
-            }
-        }
-    }
-}
-
-/// Asks the provider about the tags that stand at the hosts: it knows the grammar, we do not.
-fn check_tags(
-    hosts: &[RawHost],
-    config: &Config,
-    findings: &mut Vec<Finding>,
-    mut refused: impl FnMut(&serde_json::Value) -> Option<Refusal>,
-) {
-    let spots: Vec<(&RawHost, usize, &str, Place)> = hosts
-        .iter()
-        .flat_map(|host| host.tags.iter().enumerate().map(move |(n, (tag, place))| (host, n, tag.as_str(), *place)))
-        .collect();
-    let mut tags: Vec<&str> = spots.iter().map(|(_, _, tag, _)| *tag).collect();
-    tags.sort_unstable();
-    tags.dedup();
-    if tags.is_empty() {
-        return;
-    }
-    let Some(Refusal::Findings(said)) = config.with_tags(&tags).and_then(|json| refused(&json)) else { return };
-    for (one, wrong) in said.iter().filter_map(|one| Some((one, *tags.get(tag_index(one)?)?))) {
-        for (host, index, _, place) in spots.iter().filter(|(_, _, tag, _)| *tag == wrong) {
-            findings.push(Finding {
-                severity: one.severity,
-                code: one.code.clone(),
-                summary: one.summary.clone(),
-                detail: one.detail.clone(),
-                pointer: child(&child(&host.pointer, "tags"), &index.to_string()),
-                place: Some(*place),
-            });
-        }
-    }
-}
-
-fn finish_hosts(sections: &mut Sections<'_>, config: &Config, file: &Path) -> Vec<HostSpec> {
-    let path = |text: &String| resolve(text, file);
-    let (private_key, known_hosts) =
-        (sections.ssh.private_key.as_ref().map(path), sections.ssh.known_hosts.as_ref().map(path));
-    let words = |list: Vec<(String, Place)>| list.into_iter().map(|(word, _)| word).collect::<Vec<_>>();
-    let finish = |raw: RawHost| {
-        let (roles, own) = (words(raw.roles), words(raw.tags));
-        HostSpec {
-            tags: config.tags(&roles, &own),
-            name: raw.name,
-            address: raw.address,
-            port: raw.port.or(sections.ssh.port),
-            user: raw.user.or_else(|| sections.ssh.user.clone()),
-            host_keys: raw.host_keys,
-            private_key: private_key.clone(),
-            known_hosts: known_hosts.clone(),
-            roles,
-            place: raw.place,
-        }
-    };
-    let mut hosts: Vec<HostSpec> = std::mem::take(&mut sections.hosts).into_iter().map(finish).collect();
-    hosts.sort_by(|a, b| a.name.cmp(&b.name));
-    hosts
 }
 
 /// `~` is the home of this user; what is relative is relative to the folder of the file.

@@ -20,7 +20,7 @@
 //! | `target`, `config`, `name` | where and how to connect: the project's file, `ssh -G` |
 //! | `trust` | the server's key |
 //! | `login`, `keys`, `agent` | the user's keys |
-//! | `dial`, `proxy`, `program` | what carries the bytes |
+//! | `dial`, `proxy` | what carries the bytes |
 //! | `wire`, `link` | waiting, counting, and libssh2's session on top |
 //! | `connection`, `error` | all of it together, and why it failed |
 //!
@@ -36,7 +36,6 @@ mod keys;
 mod link;
 mod login;
 mod name;
-mod program;
 mod proxy;
 mod target;
 mod trust;

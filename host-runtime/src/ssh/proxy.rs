@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use boundary::text;
 
-use super::program::{Pipe, Program};
 use super::target::Route;
 use super::{Target, Trust};
+use crate::program::{Pipe, Program};
 
 /// How much of a proxy's error output is kept: the last lines hold the reason.
 const TAIL: usize = 2048;

@@ -15,12 +15,14 @@ use zeroize::Zeroizing;
 
 use super::config::{Dump, Tokens};
 use super::name::{Hop, host_name, place, user_name};
-use super::program::{self, Answer};
 use crate::failure::{Failed, Kind};
+use crate::program::{self, Answer};
 use crate::until::{Until, Wake};
 
 /// How long `ssh -G` may take: `Match exec` runs programs, and canonical host names ask the name server.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How much `ssh -G` may print, in bytes.
+const MOST: usize = 1 << 20;
 
 /// What a project's file says of how to reach a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,6 +44,10 @@ pub struct Endpoint {
     pub host_keys: Vec<Pin>,
     /// Read instead of the user's and the system's `ssh_config`, as by `ssh -F`.
     pub config: Option<PathBuf>,
+    /// The jump hosts, as for `ssh -J`, instead of those that `ssh_config` names; `none` is none.
+    pub jump: Option<String>,
+    /// The name under which the files know the host's key, where that is not the address; with the same port.
+    pub known_as: Option<String>,
 }
 
 impl Endpoint {
@@ -63,6 +69,8 @@ pub struct Target {
     pub(super) port: u16,
     pub(super) user: String,
     pub(super) key_alias: Option<String>,
+    /// The name under which the files know its key, at its port.
+    pub(super) known_as: Option<String>,
     /// The user's files; the first is where a new key is written.
     pub(super) known_hosts: Vec<PathBuf>,
     pub(super) global_known_hosts: Vec<PathBuf>,
@@ -361,6 +369,7 @@ impl Local {
             gate,
             passphrases: None,
             key_alias,
+            known_as: endpoint.known_as.clone(),
             host,
             port,
             user,
@@ -382,7 +391,7 @@ impl Local {
         }
         command.args(["--", asked]);
         let failed = |reason| ResolveError::Ssh { name: endpoint.name.clone(), reason };
-        match program::ask(&mut command, &until.sooner(PATIENCE)) {
+        match program::ask(&mut command, MOST, &until.sooner(PATIENCE)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Err(match until.over() {
                 Some(Wake::Cancelled) => ResolveError::Cancelled { name: endpoint.name.clone() },
@@ -402,8 +411,13 @@ impl Local {
 
 /// What carries the bytes to the host, and whose `MaxStartups` counts.
 fn route(dump: &Dump, tokens: &Tokens<'_>, endpoint: &Endpoint) -> Result<(Route, String), ResolveError> {
-    if let Some(chain) = dump.get("proxyjump") {
+    let jump = endpoint.jump.as_deref();
+    if let Some(chain) = jump.or(dump.get("proxyjump")).filter(|chain| *chain != "none") {
         let hops = chain.split(',').map(|hop| Hop::parse(&tokens.expand(hop))).collect::<Result<Vec<_>, _>>()?;
+        // The jump hosts of a whole fleet may be members of it.
+        if jump.is_some() && hops.iter().any(|hop| [tokens.name, tokens.host, &endpoint.name].contains(&&*hop.host)) {
+            return Ok((Route::Direct, place(tokens.host, tokens.port)));
+        }
         if let [first, ..] = &hops[..] {
             let (last, before) = hops.split_last().unwrap_or((first, &[]));
             let mut arguments = Vec::new();
@@ -424,7 +438,8 @@ fn route(dump: &Dump, tokens: &Tokens<'_>, endpoint: &Endpoint) -> Result<(Route
             return Ok((Route::Jump { last: last.host.clone(), arguments }, first.to_string()));
         }
     }
-    Ok(match dump.get("proxycommand") {
+    // Whoever names jump hosts, or none, wants no other way.
+    Ok(match dump.get("proxycommand").filter(|_| jump.is_none()) {
         // The template is the same for every host behind the same proxy.
         Some(template) => (Route::Command(tokens.expand(template)), template.to_owned()),
         None => (Route::Direct, place(tokens.host, tokens.port)),

@@ -162,7 +162,7 @@ impl Files {
         // An alias stands for the host at any port.
         let name = match &target.key_alias {
             Some(alias) => (alias.clone(), 22),
-            None => (target.host.clone(), target.port),
+            None => (target.known_as.as_ref().unwrap_or(&target.host).clone(), target.port),
         };
         Ok(Self { paths, parsed, name, pins: target.host_keys.clone() })
     }

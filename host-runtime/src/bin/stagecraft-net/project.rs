@@ -8,7 +8,7 @@ use boundary::text::printable;
 use stagecraft_net::contract::Severity;
 use stagecraft_net::engine::{Engine, Options, user_dir};
 use stagecraft_net::event::{Counts, Event, Fault, SCHEMA, Tell};
-use stagecraft_net::inventory::{self, Finding, HostSpec, Inventory, Refusal};
+use stagecraft_net::inventory::{self, Finding, HostSpec, Inventory, LoadError, Refusal};
 use stagecraft_net::network::Network;
 use stagecraft_net::registry::Registry;
 
@@ -29,6 +29,25 @@ impl Stop {
     pub(crate) fn new(fault: Fault, message: impl Into<String>) -> Self {
         // Words from the command line and the file stand in it.
         Self { fault, message: printable(message.into()), file: None, findings: Vec::new() }
+    }
+}
+
+impl From<LoadError> for Stop {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Invalid(invalid) => {
+                let errors = invalid.findings.iter().filter(|one| one.severity == Severity::Error).count();
+                let message =
+                    format!("{}: {errors} error{}", invalid.file.display(), if errors == 1 { "" } else { "s" });
+                let (file, findings) = (Some(invalid.file), invalid.findings);
+                Self { fault: Fault::Config, message, file, findings }
+            }
+            LoadError::Source(failed) => {
+                let place = failed.place.map_or(String::new(), |place| format!("{}:{place}  ", failed.file.display()));
+                Self::new(Fault::Outside, format!("{place}{}\n{}", failed.summary, failed.detail))
+            }
+            other => Self::new(Fault::Internal, other.to_string()),
+        }
     }
 }
 
@@ -59,13 +78,7 @@ impl Project {
         });
         match loaded {
             Ok((inventory, network)) => Ok(Self { inventory, network }),
-            Err(invalid) => {
-                let errors = invalid.findings.iter().filter(|one| one.severity == Severity::Error).count();
-                let message =
-                    format!("{}: {errors} error{}", invalid.file.display(), if errors == 1 { "" } else { "s" });
-                let (file, findings) = (Some(invalid.file), invalid.findings);
-                Err(Stop { fault: Fault::Config, message, file, findings })
-            }
+            Err(error) => Err(error.into()),
         }
     }
 

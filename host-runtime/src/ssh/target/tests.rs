@@ -87,6 +87,25 @@ fn jump_hosts_become_one_call_of_ssh_and_the_first_of_them_is_the_gate() {
 }
 
 #[test]
+fn jump_hosts_of_the_projects_file_win_over_ssh_config_and_a_jump_host_is_not_behind_itself() {
+    let config = "Host a b\n ProxyJump other\nHost c\n ProxyCommand nc %h %p\n";
+    let with = |name: &str, jump: &str| Endpoint { jump: Some(jump.to_owned()), ..named(name) };
+    for name in ["a", "c", "z"] {
+        let Some(target) = with_config(config, with(name, "u@first:23,last")) else { return };
+        let target = target.expect("it");
+        let Route::Jump { last, arguments } = &target.route else { panic!("{target:?}") };
+        assert_eq!((last.as_str(), target.gate()), ("last", "u@first:23"));
+        assert!(arguments.join(" ").ends_with(&format!("-J u@first:23 -W {name}:22")), "{arguments:?}");
+    }
+    for (name, jump) in [("a", "none"), ("c", "none"), ("z", "first,root@z"), ("first", "first,last")] {
+        let Some(target) = with_config(config, with(name, jump)) else { return };
+        assert_eq!(target.expect("it").route, Route::Direct, "{name} {jump}");
+    }
+    let Some(target) = with_config(config, with("a", "-oProxyCommand=x")) else { return };
+    assert!(target.is_err());
+}
+
+#[test]
 fn a_proxy_command_has_its_tokens_filled_and_its_template_is_the_gate() {
     let config = "Host app-*\n User me\n ProxyCommand nc -X 5 %h %p %r %n\n";
     let Some(target) = with_config(config, named("app-1")) else { return };

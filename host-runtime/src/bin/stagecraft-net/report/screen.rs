@@ -313,7 +313,7 @@ impl<O: Write, E: Write> Screen<O, E> {
             block.detail(&advice::render(detail, hosts, &self.context.options));
         }
         if let (Some(pointer), Some(inventory)) = (&diagnostic.config_path, &self.context.inventory) {
-            block.place(&format!("{}:{}  {pointer}", inventory.file().display(), inventory.locate(pointer)));
+            block.place(&format!("{}  {pointer}", inventory.whence(pointer)));
         }
     }
 

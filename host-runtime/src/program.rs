@@ -1,4 +1,4 @@
-//! A program of this machine that works for us (`ssh -G`, a proxy), and never outlives what it was started for.
+//! A program of this machine that works for us (`ssh -G`, a proxy, an inventory's command), and never outlives what it was started for.
 //!
 //! It runs in a process group of its own, without standard input from a person: Ctrl-C on the terminal is ours to pass
 //! on, and it cannot prompt. It is ended by its id, with its group, and reaped. Not for: commands on a host.
@@ -16,20 +16,20 @@ use crate::until::{Cancel, Until, Wake};
 
 /// How long a program may take to end after it was asked to.
 const GRACE: Duration = Duration::from_millis(200);
-/// How much a program that only answers a question may print.
-const ANSWER: usize = 1 << 20;
+/// How much a program may say on standard error that only answers a question.
+const SAID: usize = 1 << 20;
 
 /// A running program. Dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Program(Child);
+pub(crate) struct Program(Child);
 
 impl Program {
-    pub(super) fn spawn(command: &mut Command) -> io::Result<Self> {
+    pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
         command.process_group(0).spawn().map(Self)
     }
 
     /// Asks the group to end, then makes it, and says how the program itself ended.
-    pub(super) fn end(&mut self) -> io::Result<ExitStatus> {
+    pub(crate) fn end(&mut self) -> io::Result<ExitStatus> {
         if let Some(status) = self.0.try_wait()? {
             return Ok(status);
         }
@@ -46,7 +46,7 @@ impl Program {
     }
 
     /// Waits a moment for a program that is about to end by itself; `None` when it is not.
-    pub(super) fn settle(&mut self, limit: Duration) -> Option<ExitStatus> {
+    pub(crate) fn settle(&mut self, limit: Duration) -> Option<ExitStatus> {
         let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw)?;
         if let Ok(exit) = pidfd_open(pid, PidfdFlags::empty()) {
             Until::after(limit, &Cancel::new().ok()?).wait(exit.as_fd(), PollFlags::IN).ok()?;
@@ -64,21 +64,21 @@ impl Drop for Program {
 
 /// What a program that ran to its end said.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: ExitStatus,
-    pub(super) stdout: Vec<u8>,
-    pub(super) stderr: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
 }
 
 /// Runs a program to its end.
 ///
 /// # Errors
-/// When it cannot be started, prints more than a mebibyte, or ([`io::ErrorKind::TimedOut`]) takes longer than `until`.
-pub(super) fn ask(command: &mut Command, until: &Until) -> io::Result<Answer> {
+/// When it cannot be started, prints more than `most` bytes, or ([`io::ErrorKind::TimedOut`]) takes longer than `until`.
+pub(crate) fn ask(command: &mut Command, most: usize, until: &Until) -> io::Result<Answer> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut program = Program::spawn(command)?;
-    let mut out = Pipe::new(program.0.stdout.take().map(OwnedFd::from), ANSWER)?;
-    let mut err = Pipe::new(program.0.stderr.take().map(OwnedFd::from), ANSWER)?;
+    let mut out = Pipe::new(program.0.stdout.take().map(OwnedFd::from), most)?;
+    let mut err = Pipe::new(program.0.stderr.take().map(OwnedFd::from), SAID)?;
     loop {
         out.drain()?;
         err.drain()?;
@@ -99,7 +99,7 @@ pub(super) fn ask(command: &mut Command, until: &Until) -> io::Result<Answer> {
 
 /// The reading end of a pipe that never blocks and keeps the last bytes.
 #[derive(Debug)]
-pub(super) struct Pipe {
+pub(crate) struct Pipe {
     fd: Option<OwnedFd>,
     limit: usize,
     kept: Vec<u8>,
@@ -107,7 +107,7 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    pub(super) fn new(fd: Option<OwnedFd>, limit: usize) -> io::Result<Self> {
+    pub(crate) fn new(fd: Option<OwnedFd>, limit: usize) -> io::Result<Self> {
         if let Some(fd) = &fd {
             rustix::io::ioctl_fionbio(fd, true)?;
         }
@@ -115,7 +115,7 @@ impl Pipe {
     }
 
     /// Takes what is there.
-    pub(super) fn drain(&mut self) -> io::Result<()> {
+    pub(crate) fn drain(&mut self) -> io::Result<()> {
         let mut buffer = [0; 4096];
         while let Some(fd) = &self.fd {
             match rustix::io::read(fd, &mut buffer) {
@@ -138,12 +138,12 @@ impl Pipe {
     }
 
     /// The last bytes that came.
-    pub(super) fn kept(&self) -> &[u8] {
+    pub(crate) fn kept(&self) -> &[u8] {
         &self.kept
     }
 
     /// What to wait for, until the other end is closed.
-    pub(super) fn poll(&self) -> Option<PollFd<'_>> {
+    pub(crate) fn poll(&self) -> Option<PollFd<'_>> {
         self.fd.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN))
     }
 }
@@ -165,7 +165,8 @@ mod tests {
 
     #[test]
     fn an_answer_holds_both_streams_and_the_status() {
-        let answer = ask(&mut sh("seq 20000; echo no >&2; exit 3"), &soon(Duration::from_secs(20))).expect("it ran");
+        let answer =
+            ask(&mut sh("seq 20000; echo no >&2; exit 3"), 1 << 20, &soon(Duration::from_secs(20))).expect("it ran");
         assert_eq!(answer.status.code(), Some(3));
         assert_eq!(answer.stdout.len(), 108_894);
         assert_eq!(answer.stderr, b"no\n");
@@ -177,7 +178,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let pid = dir.path().join("pid");
         let line = format!("trap '' TERM; sleep 300 & echo $! >{}; wait", pid.display());
-        let error = ask(&mut sh(&line), &soon(Duration::from_millis(200))).expect_err("it never ends");
+        let error = ask(&mut sh(&line), 1 << 20, &soon(Duration::from_millis(200))).expect_err("it never ends");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(start.elapsed() < Duration::from_secs(5));
         let child = std::fs::read_to_string(pid).expect("a pid").trim().to_owned();
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn what_prints_without_end_is_an_error_and_not_all_memory() {
-        let error = ask(&mut sh("yes"), &soon(Duration::from_secs(20))).expect_err("no end");
+        let error = ask(&mut sh("yes"), 1 << 20, &soon(Duration::from_secs(20))).expect_err("no end");
         assert!(error.to_string().contains("without end"), "{error}");
     }
 }

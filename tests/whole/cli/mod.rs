@@ -2,6 +2,7 @@
 
 mod file;
 mod fleet;
+mod glance;
 
 use lab::product::Ran;
 use serde_json::Value;

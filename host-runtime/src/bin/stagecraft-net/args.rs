@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use stagecraft_net::host::DISRUPTIVE;
 
+use crate::report::{ExportFormat, Form};
+
 /// Brings the hosts of a stagecraft.yml into their network, through a sandboxed provider, over SSH.
 #[derive(Debug, Parser)]
 #[command(name = "stagecraft-net", version, about, after_help = EXIT_CODES)]
@@ -70,6 +72,10 @@ pub(crate) enum Command {
     Up(Up),
     /// Say how hosts are: those that are right in one line
     Status(Status),
+    /// Tell all that is known of one host, what `up` would do there and why, and what it would never do
+    Explain(Explain),
+    /// Print what the network says the hosts are, for another program
+    Export(Export),
     /// Take hosts out of their network
     Leave(Leave),
     /// Print a host's name in the network; asks nobody
@@ -120,6 +126,35 @@ pub(crate) struct Status {
     /// Only these hosts
     #[arg(value_name = "HOST")]
     pub(crate) hosts: Vec<String>,
+    /// A line for each host, also for those that are right
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Warn of keys that end within so many days
+    #[arg(long, value_name = "N", default_value = "30")]
+    pub(crate) expiry_days: u16,
+    /// In which form
+    #[arg(long, default_value = "table")]
+    pub(crate) format: Form,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The host
+    #[arg(value_name = "HOST")]
+    pub(crate) host: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Only these hosts
+    #[arg(value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
+    /// Which program reads it
+    #[arg(long)]
+    pub(crate) format: ExportFormat,
+    /// A service that a compose file gives the hosts to; repeatable
+    #[arg(long = "service", value_name = "NAME", value_parser = service)]
+    pub(crate) services: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -148,6 +183,12 @@ pub(crate) enum Provider {
         /// Its id
         id: String,
     },
+}
+
+/// A service's name as Compose has it.
+fn service(name: &str) -> Result<String, String> {
+    let fits = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    if fits { Ok(name.to_owned()) } else { Err("wanted: letters, digits, dots, dashes and underscores".to_owned()) }
 }
 
 /// Seconds, or a number with `s`, `m` or `h`.

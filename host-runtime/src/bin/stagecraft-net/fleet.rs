@@ -15,7 +15,7 @@ use crate::args::{Global, HostKeys};
 use crate::exit::Exit;
 use crate::passphrase;
 use crate::project::{Project, Stop, again, end, report, stopped};
-use crate::report::Context;
+use crate::report::{Answer, Context, Wish, now};
 use crate::signals;
 
 /// What is to be done with hosts.
@@ -28,6 +28,8 @@ pub(crate) struct Order<'a> {
     pub(crate) allow: Vec<String>,
     /// Whether something that would change is an exit code of its own.
     pub(crate) drift_counts: bool,
+    /// What is printed at the end.
+    pub(crate) answer: Answer,
 }
 
 /// The goal of all but `leave`.
@@ -59,7 +61,18 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
     if order.command == "plan" && !order.allow.is_empty() {
         again += &format!(" --allow {}", order.allow.join(" --allow "));
     }
-    let context = Context { inventory: Some(Arc::new(inventory)), again, options };
+    // A name is a call of the provider: only where somebody reads it.
+    let wish = |spec: &HostSpec| Wish { spec: spec.clone(), fqdn: network.node_fqdn(&spec.name).ok() };
+    let wishes: Vec<Wish> = if order.answer.replaces_changes() { hosts.iter().map(wish).collect() } else { Vec::new() };
+    let context = Context {
+        inventory: Some(Arc::new(inventory)),
+        again,
+        options,
+        answer: order.answer.clone(),
+        wishes: wishes.clone(),
+        environment: global.env.clone(),
+        now: now(),
+    };
     let report = match report(global.json, global.verbose, context) {
         Ok(report) => Arc::new(report),
         Err(exit) => return exit,
@@ -98,6 +111,10 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
             return end(&report, Counts::default(), Exit::Outside, begun);
         }
     };
-    let exit = Exit::of(&results, interrupted.get(), order.drift_counts);
+    let exit = match Exit::of(&results, interrupted.get(), order.drift_counts) {
+        // What was printed is not all that was asked for.
+        Exit::Ok if order.answer.is_partial(&wishes, &results) => Exit::Hosts,
+        exit => exit,
+    };
     end(&report, results.iter().collect(), exit, begun)
 }

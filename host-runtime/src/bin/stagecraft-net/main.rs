@@ -5,6 +5,8 @@
 
 mod args;
 mod exit;
+mod explain;
+mod export;
 mod fleet;
 mod fqdn;
 mod leave;
@@ -45,6 +47,8 @@ fn run(cli: &Cli) -> Exit {
         Command::Plan(args) => plan::run(global, args),
         Command::Up(args) => up::run(global, args),
         Command::Status(args) => status::run(global, args),
+        Command::Explain(args) => explain::run(global, args),
+        Command::Export(args) => export::run(global, args),
         Command::Leave(args) => leave::run(global, args),
         Command::Fqdn(args) => fqdn::run(global, args),
         Command::Provider(args) => provider::run(global, args),

@@ -5,6 +5,7 @@ use stagecraft_net::fleet::Act;
 use crate::args::{Allow, Global, Plan};
 use crate::exit::Exit;
 use crate::fleet::{self, Order};
+use crate::report::Answer;
 
 pub(crate) fn run(global: &Global, args: &Plan) -> Exit {
     let Plan { hosts, detailed_exitcode, allow } = args;
@@ -17,6 +18,7 @@ pub(crate) fn run(global: &Global, args: &Plan) -> Exit {
             act: Act::Look,
             allow: Allow::words(allow),
             drift_counts: *detailed_exitcode,
+            answer: Answer::Changes,
         },
     )
 }

@@ -5,9 +5,21 @@ use stagecraft_net::fleet::Act;
 use crate::args::{Allow, Global, Up};
 use crate::exit::Exit;
 use crate::fleet::{self, Order};
+use crate::report::Answer;
 
 pub(crate) fn run(global: &Global, args: &Up) -> Exit {
     let Up { hosts, allow } = args;
     let allow = Allow::words(allow);
-    fleet::run(global, Order { command: "up", hosts, goal: fleet::joined, act: Act::Reach, allow, drift_counts: false })
+    fleet::run(
+        global,
+        Order {
+            command: "up",
+            hosts,
+            goal: fleet::joined,
+            act: Act::Reach,
+            allow,
+            drift_counts: false,
+            answer: Answer::Changes,
+        },
+    )
 }

@@ -3,6 +3,7 @@
 //! The reader has a thread of its own, so that a pipe that nobody empties never holds up a host.
 
 mod advice;
+mod answer;
 mod block;
 mod group;
 mod json;
@@ -13,10 +14,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use jiff::Timestamp;
 use stagecraft_net::contract::Level;
 use stagecraft_net::event::{Event, Tell};
 use stagecraft_net::inventory::Inventory;
 
+pub(crate) use answer::{Answer, ExportFormat, Form, Wish, now};
 pub(crate) use screen::{Look, Screen};
 
 /// What a reader knows of the run besides its events.
@@ -28,6 +31,14 @@ pub(crate) struct Context {
     pub(crate) again: String,
     /// The options alone.
     pub(crate) options: String,
+    /// What is printed at the end.
+    pub(crate) answer: Answer,
+    /// What is wanted of each host, in their order, where the answer needs it.
+    pub(crate) wishes: Vec<Wish>,
+    /// The environment.
+    pub(crate) environment: String,
+    /// When the run began.
+    pub(crate) now: Timestamp,
 }
 
 /// Renders events, in the order in which they come.

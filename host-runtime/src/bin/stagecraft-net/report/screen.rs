@@ -9,12 +9,13 @@ use std::io::{IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
 use std::time::Instant;
 
-use stagecraft_net::contract::{Diagnostic, Severity, Step};
+use stagecraft_net::contract::{Diagnostic, Fact, Node, Severity, Step};
 use stagecraft_net::event::{Counts, Event, Fault, HostResult};
 use stagecraft_net::failure::{Changed, Failed, Kind};
 use stagecraft_net::inventory::Finding;
 use stagecraft_net::ssh::UNKNOWN_HOST_KEY;
 
+use super::answer::{Entry, Found, Paint, Rendered, Roll};
 use super::block::{self, Block, Tint, tint};
 use super::group::{Alike, fold, gather, ranges};
 use super::progress::Progress;
@@ -57,6 +58,8 @@ pub(crate) struct Screen<O, E> {
     command: String,
     hosts: Vec<String>,
     results: BTreeMap<String, HostResult>,
+    /// What was seen of each host, also of those that failed then.
+    seen: BTreeMap<String, (Vec<Fact>, Option<Node>)>,
     /// Titles of the steps that were begun, by host.
     begun: BTreeMap<String, Vec<String>>,
     progress: Option<Progress>,
@@ -72,6 +75,7 @@ impl<O: Write, E: Write> Screen<O, E> {
             command: String::new(),
             hosts: Vec::new(),
             results: BTreeMap::new(),
+            seen: BTreeMap::new(),
             begun: BTreeMap::new(),
             progress: None,
         }
@@ -143,53 +147,64 @@ impl<O: Write, E: Write> Screen<O, E> {
         }
         let (summary, next) = (self.summary(counts, exit, millis), self.next(counts));
         let all_right = counts.holds as usize == self.hosts.len();
-        if !all_right || self.look.verbose > 0 {
-            for line in self.answers() {
-                self.answer(&line);
-            }
+        let Rendered { out, blocks } = if self.context.answer.replaces_changes() {
+            self.rendered()
+        } else if all_right && self.look.verbose == 0 {
+            Rendered::default()
+        } else {
+            Rendered { out: self.answers(), blocks: Vec::new() }
+        };
+        for line in &out {
+            self.answer(line);
         }
         // Where everything is right, that is the whole answer.
-        if all_right && !self.changes() {
+        let whole = all_right && self.command == "plan";
+        if whole {
             self.answer(&summary);
         }
         let _ = self.out.flush();
-        let blocks: Vec<Block> = self.notes().into_iter().chain(self.failures()).collect();
+        let blocks: Vec<Block> = blocks.into_iter().chain(self.notes()).chain(self.failures()).collect();
         if !blocks.is_empty() {
             self.say("");
         }
         for block in blocks {
             self.block(&block);
         }
-        if !all_right || self.changes() {
+        // A program that reads the answer needs no word about a run in which all went well.
+        if !whole && (self.context.answer.is_for_people() || exit != 0) {
             self.say(&summary);
+            next.into_iter().for_each(|next| self.say(&next));
         }
-        if let Some(next) = next {
-            self.say(&next);
-        }
+    }
+
+    /// One answer about all hosts.
+    fn rendered(&self) -> Rendered {
+        let entries = self.context.wishes.iter().map(|wish| {
+            let (seen, result) = (self.seen.get(&wish.spec.name), self.results.get(&wish.spec.name));
+            let found = match seen {
+                Some((facts, node)) => Found { facts, node: node.as_ref() },
+                None => result.map(Found::of).unwrap_or_default(),
+            };
+            Entry { wish, found, result }
+        });
+        let Context { now, again, environment, .. } = &self.context;
+        let roll = Roll { environment, now: *now, entries: entries.collect(), again };
+        self.context.answer.render(&roll, Paint { color: self.look.color, all: self.look.verbose > 0 })
     }
 
     /// What was asked for, host by host.
     fn answers(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let color = self.look.color.0;
-        let status = self.command == "status";
         let names = |hosts: &[&str]| tint(&fold(hosts, true), Tint::Bold, color);
 
         let would = self.ended(|result| match result {
-            HostResult::WouldChange { steps, outcome } => {
-                let facts =
-                    outcome.facts.iter().map(|fact| format!("{} {}", fact.name, fact.value)).collect::<Vec<_>>();
-                Some(Plan { steps: steps.clone(), found: if status { facts.join(" · ") } else { String::new() } })
-            }
+            HostResult::WouldChange { steps, .. } => Some(steps.clone()),
             _ => None,
         });
         for group in gather(would) {
-            let verb = tint(if status { "is not right" } else { "would change" }, Tint::Yellow, color);
-            lines.push(format!("{}  {verb}", names(&group.hosts)));
-            if !group.what.found.is_empty() {
-                lines.push(format!("  found  {}", group.what.found));
-            }
-            lines.extend(steps(&group.what.steps, true));
+            lines.push(format!("{}  {}", names(&group.hosts), tint("would change", Tint::Yellow, color)));
+            lines.extend(steps(&group.what, true));
         }
         let changed = self.ended(|result| match result {
             HostResult::Changed { steps, .. } => Some(steps.clone()),
@@ -198,15 +213,6 @@ impl<O: Write, E: Write> Screen<O, E> {
         for group in gather(changed) {
             lines.push(format!("{}  {}", names(&group.hosts), tint("changed", Tint::Green, color)));
             lines.extend(steps(&group.what, false));
-        }
-        if status {
-            let failed = self.ended(|result| match result {
-                HostResult::Failed(failed) => Some(failed.kind.name().to_owned()),
-                _ => None,
-            });
-            for group in gather(failed) {
-                lines.push(format!("{}  {}", names(&group.hosts), tint(&group.what, Tint::Red, color)));
-            }
         }
         let right: Vec<(&str, String)> = self
             .ended(|result| match result {
@@ -369,7 +375,10 @@ impl<O: Write, E: Write> Screen<O, E> {
         let right = if self.command == "leave" { "out already" } else { "right" };
         let parts = [
             (counts.changed, "changed"),
-            (counts.would_change, if self.command == "status" { "not right" } else { "would change" }),
+            (
+                counts.would_change,
+                if matches!(self.command.as_str(), "status" | "explain") { "not right" } else { "would change" },
+            ),
             (counts.holds, right),
             (counts.failed, "failed"),
             (counts.unreachable, "unreachable"),
@@ -401,7 +410,7 @@ impl<O: Write, E: Write> Screen<O, E> {
         let unknown =
             |result: &HostResult| matches!(result, HostResult::Failed(one) if one.changed == Changed::Unknown);
         let command = match self.command.as_str() {
-            "plan" | "status" if counts.would_change > 0 => "up",
+            "plan" | "status" | "explain" if counts.would_change > 0 => "up",
             "up" | "leave" if self.results.values().any(unknown) => "status",
             _ => return None,
         };
@@ -425,6 +434,9 @@ impl<O: Write + Send, E: Write + Send> Reader for Screen<O, E> {
                     .map(|width| Progress::new(width, self.hosts.len()));
             }
             Event::Notice { file, finding } => self.finding(&file, &finding),
+            Event::Planned { host, facts, node, .. } if self.context.answer.replaces_changes() => {
+                self.seen.insert(host, (facts, node));
+            }
             Event::Step { host, title, .. } => self.step(host, title),
             Event::Ran { host, step: _, argv, as_root, ending, status } => {
                 let ending = status.map_or_else(|| ending.to_owned(), |status| status.to_string());
@@ -455,7 +467,7 @@ fn severity(severity: Severity) -> &'static str {
 }
 
 /// The steps of a plan; of one that is `ahead`, also what they need.
-fn steps(steps: &[Step], ahead: bool) -> Vec<String> {
+pub(super) fn steps(steps: &[Step], ahead: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, step) in steps.iter().enumerate() {
         lines.push(format!("  {}. {}", index + 1, step.title));
@@ -468,18 +480,6 @@ fn steps(steps: &[Step], ahead: bool) -> Vec<String> {
         }
     }
     lines
-}
-
-#[derive(Clone, PartialEq)]
-struct Plan {
-    steps: Vec<Step>,
-    found: String,
-}
-
-impl Alike for Plan {
-    fn masked(&self, host: &str) -> Self {
-        Self { steps: self.steps.masked(host), found: self.found.masked(host) }
-    }
 }
 
 #[derive(Clone, PartialEq)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::report::{Answer, Form, Wish};
 use stagecraft_net::contract::{Fact, Level, Node, Outcome};
 use stagecraft_net::event::SCHEMA;
 use stagecraft_net::inventory::{self, Place};
@@ -19,10 +20,26 @@ impl Seen {
 
 fn see(look: Look, command: &str, hosts: &[&str], events: Vec<Event>, exit: u8) -> Seen {
     let mut seen = Seen { out: Vec::new(), err: Vec::new() };
-    let text = "network:\n  provider: demo\n  providers:\n    demo: {tailnet_domain: example.net}\n";
-    let inventory = inventory::parse(text, "stagecraft.yml".as_ref(), "prod", |_, _| Ok(())).expect("it is right").0;
-    let context =
-        Context { inventory: Some(Arc::new(inventory)), again: " -e prod".to_owned(), options: " -e prod".to_owned() };
+    let listed: String = hosts.iter().map(|host| format!("      {host}: {{}}\n")).collect();
+    let text = format!(
+        "network:\n  provider: demo\n  providers:\n    demo: {{tailnet_domain: example.net}}\n{}",
+        if hosts.is_empty() { String::new() } else { format!("infra:\n  hosts:\n    prod:\n{listed}") }
+    );
+    let inventory = inventory::parse(&text, "stagecraft.yml".as_ref(), "prod", |_, _| Ok(())).expect("it is right").0;
+    let wishes = inventory.hosts().iter().map(|spec| Wish { spec: spec.clone(), fqdn: None }).collect();
+    let answer = match command {
+        "status" => Answer::Glance { form: Form::Table, all: false, expiry_days: 30 },
+        _ => Answer::Changes,
+    };
+    let inventory = Some(Arc::new(inventory));
+    let context = Context {
+        inventory,
+        again: " -e prod".to_owned(),
+        options: " -e prod".to_owned(),
+        answer,
+        wishes,
+        ..Context::default()
+    };
     let mut screen = Screen::new(&mut seen.out, &mut seen.err, look, context);
     screen.read(Event::Begin {
         schema: SCHEMA,

@@ -7,6 +7,7 @@
 
 use serde::Serialize;
 
+use crate::approval::PlanDigest;
 use crate::contract::{Descriptor, Fact, Level, Node, Outcome, Step};
 use crate::failure::{Failed, Kind};
 use crate::inventory::Finding;
@@ -95,6 +96,8 @@ pub enum Event {
     },
     /// A signal came: nothing new is begun, and the hosts in flight are ending.
     Interrupted,
+    /// All hosts of a plan were looked at.
+    Digest(PlanDigest),
     /// A name in the network.
     Name {
         /// The host.

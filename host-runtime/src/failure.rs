@@ -61,6 +61,8 @@ pub enum Kind {
     Authentication,
     /// The provider itself failed: it trapped, ran too long, or said what the contract forbids.
     Provider,
+    /// The plan is another one than that which was approved.
+    NotApproved,
     /// Not tried, since the first host of the run failed in a way that every other would.
     Skipped,
     /// A defect in the runtime itself.
@@ -133,6 +135,7 @@ impl Kind {
             Kind::HostKey => "host-key",
             Kind::Authentication => "authentication",
             Kind::Provider => "provider",
+            Kind::NotApproved => "not-approved",
             Kind::Skipped => "skipped",
             Kind::Internal => "internal",
             Kind::Other => "other",

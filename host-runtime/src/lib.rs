@@ -12,6 +12,7 @@
 //! | [`network`] | a provider with a valid config |
 //! | [`host`] | one machine: plan, consent, apply |
 //! | [`fleet`] | many machines at once |
+//! | [`approval`] | what of a plan a person approves |
 //! | [`inventory`] | the project's file |
 //! | [`event`], [`failure`] | what a run tells, and how a host fails |
 //! | [`secrets`] | where secrets are read, and who may have them |
@@ -20,6 +21,7 @@
 //! | [`engine`], [`artifact`] | the sandbox, and what is loaded into it |
 //! | [`until`] | the one thing that waits |
 
+pub mod approval;
 pub mod artifact;
 mod call;
 pub mod contract;

@@ -1,6 +1,7 @@
 //! Every whole-system test, in one binary.
 #![allow(clippy::unwrap_used, reason = "all of this is test code; clippy sees that only inside of a test function")]
 
+mod approve;
 mod cli;
 mod demo;
 mod failures;

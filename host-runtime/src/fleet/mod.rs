@@ -5,6 +5,7 @@
 //! have run; `visit` is what is done on each. Results come in the order of the hosts, whatever order they finished in.
 //! Not for: one host's way through plan and apply ([`crate::host`]), signals and exit codes (the binary), rendering.
 
+mod approved;
 mod crew;
 mod dial;
 mod over_ssh;
@@ -15,6 +16,7 @@ mod visit;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use approved::run_approved;
 pub use dial::{Connect, Refused, Route};
 pub use over_ssh::OverSsh;
 pub use visit::{Act, Member, Task};
@@ -67,6 +69,7 @@ pub fn run(
     tell: Arc<dyn Tell + Send + Sync>,
 ) -> std::io::Result<Vec<HostResult>> {
     let names = task.members.iter().map(|member| member.name.clone()).collect();
-    let starts = Starts::new(limits.starts);
-    crew::run(names, Box::new(Visit { task, starts }), limits, cancel, tell)
+    let act = task.act;
+    let visit = Visit::new(Arc::new(task), act, Starts::new(limits.starts));
+    crew::run(names, Box::new(visit), limits, cancel, tell)
 }

@@ -1,11 +1,15 @@
 //! One host's way through a run: connect, plan, and where something is to be done, consent, secrets, apply.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::approved::moved_meanwhile;
 use super::crew::{Seat, Turn, Work};
 use super::dial::{Connect, Route, dial};
 use super::starts::Starts;
 use super::turns::Permission;
+use crate::approval;
+use crate::artifact::Digest;
 use crate::contract::Goal;
 use crate::event::HostResult;
 use crate::failure::Failed;
@@ -48,8 +52,11 @@ pub enum Act {
 
 /// The task, at work.
 pub(super) struct Visit {
-    pub(super) task: Task,
-    pub(super) starts: Starts,
+    task: Arc<Task>,
+    act: Act,
+    starts: Starts,
+    /// Only these members, with the digests of the plans that were approved for them.
+    only: Option<(Vec<usize>, BTreeMap<String, Digest>)>,
 }
 
 impl Work for Visit {
@@ -59,14 +66,28 @@ impl Work for Visit {
 }
 
 impl Visit {
+    pub(super) fn new(task: Arc<Task>, act: Act, starts: Starts) -> Self {
+        Self { task, act, starts, only: None }
+    }
+
+    /// Only the members at these places, and only what was approved for them.
+    pub(super) fn only(self, places: Vec<usize>, approved: BTreeMap<String, Digest>) -> Self {
+        Self { only: Some((places, approved)), ..self }
+    }
+
+    /// The place of a seat's host among the members.
+    fn place(&self, seat: &Seat<'_>) -> usize {
+        self.only.as_ref().map_or(seat.host(), |(places, _)| places[seat.host()])
+    }
+
     fn host(&self, seat: &Seat<'_>) -> Result<Turn, Failed> {
-        let route = self.task.connect.route(seat.host(), seat.until())?;
+        let route = self.task.connect.route(self.place(seat), seat.until())?;
         self.along(route.as_ref(), seat).map_err(|failed| failed.of_user(route.user()))
     }
 
     fn along(&self, route: &dyn Route, seat: &Seat<'_>) -> Result<Turn, Failed> {
-        let Task { network, members, act, allow, secrets, .. } = &self.task;
-        let member = &members[seat.host()];
+        let Task { network, members, allow, secrets, .. } = &*self.task;
+        let member = &members[self.place(seat)];
         let transport = dial(route, seat.host(), &self.starts, seat.until())?;
         let mut host = network.on(&member.name, transport, seat.tell());
         let plan = host.plan(&member.goal, allow, seat.until())?;
@@ -77,8 +98,14 @@ impl Visit {
             return Err(blocked.clone());
         }
         let steps = plan.steps().to_vec();
-        if *act == Act::Look {
+        if self.act == Act::Look {
             return Ok(Turn::Done(HostResult::WouldChange { steps, outcome: plan.outcome() }));
+        }
+        if let Some((_, approved)) = &self.only
+            && approved.get(&member.name)
+                != Some(&approval::of_host(&network.provider().reference(), &member.name, &steps))
+        {
+            return Err(moved_meanwhile());
         }
         let plan = plan.consent()?;
         if plan.slots().is_empty() {

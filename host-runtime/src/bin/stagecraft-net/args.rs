@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use stagecraft_net::artifact::Digest;
 use stagecraft_net::host::DISRUPTIVE;
 
 use crate::report::{ExportFormat, Form};
@@ -106,6 +107,9 @@ pub(crate) struct Up {
     /// Allow steps that interrupt what works
     #[arg(long, value_name = "WHAT")]
     pub(crate) allow: Vec<Allow>,
+    /// Do the plan of this digest, which `plan` prints, and nothing else
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) approve: Option<Digest>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -242,6 +246,7 @@ mod tests {
             "plan --timeout 25h",
             "plan --timeout ms",
             "up --allow all",
+            "up --approve sha256:12",
             "nonsense",
             "provider inspect",
         ] {

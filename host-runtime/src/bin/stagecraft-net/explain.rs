@@ -17,6 +17,7 @@ pub(crate) fn run(global: &Global, args: &Explain) -> Exit {
             act: Act::Look,
             allow: Vec::new(),
             drift_counts: false,
+            approve: None,
             answer: Answer::Story,
         },
     )

@@ -24,5 +24,8 @@ pub(crate) fn run(global: &Global, args: &Export) -> Exit {
     }
     let answer = Answer::Export { format: *format, services: services.clone() };
     let (goal, act) = (fleet::joined, Act::Look);
-    fleet::run(global, Order { command: COMMAND, hosts, goal, act, allow: Vec::new(), drift_counts: false, answer })
+    fleet::run(
+        global,
+        Order { command: COMMAND, hosts, goal, act, allow: Vec::new(), drift_counts: false, approve: None, answer },
+    )
 }

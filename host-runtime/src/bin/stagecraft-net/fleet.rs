@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use stagecraft_net::approval::PlanDigest;
+use stagecraft_net::artifact::Digest;
 use stagecraft_net::contract::Goal;
 use stagecraft_net::event::{Counts, Event, Fault, SCHEMA, Tell};
 use stagecraft_net::fleet::{Act, Limits, Member, OverSsh, Task};
@@ -11,6 +13,7 @@ use stagecraft_net::secrets::Secrets;
 use stagecraft_net::ssh::Trust;
 use stagecraft_net::until::Cancel;
 
+use crate::approve;
 use crate::args::{Global, HostKeys};
 use crate::exit::Exit;
 use crate::passphrase;
@@ -30,6 +33,8 @@ pub(crate) struct Order<'a> {
     pub(crate) drift_counts: bool,
     /// What is printed at the end.
     pub(crate) answer: Answer,
+    /// Only the plan of this digest.
+    pub(crate) approve: Option<Digest>,
 }
 
 /// The goal of all but `leave`.
@@ -103,7 +108,13 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
     let mut limits = Limits::default();
     limits.jobs = global.jobs.get();
     limits.timeout = global.timeout;
-    let results = match stagecraft_net::fleet::run(task, &limits, &cancel, Arc::clone(&report) as _) {
+    let provider = task.network.provider().reference();
+    let tell = Arc::clone(&report) as _;
+    let results = match order.approve.map(approve::recall) {
+        Some(approval) => stagecraft_net::fleet::run_approved(task, &approval, &limits, &cancel, tell),
+        None => stagecraft_net::fleet::run(task, &limits, &cancel, tell),
+    };
+    let results = match results {
         Ok(results) => results,
         Err(error) => {
             let message = format!("this machine has no thread or descriptor left: {error}");
@@ -111,6 +122,11 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
             return end(&report, Counts::default(), Exit::Outside, begun);
         }
     };
+    if order.command == "plan" {
+        let plan = PlanDigest::of_look(&provider, hosts.iter().map(|host| host.name.as_str()).zip(&results));
+        approve::remember(&plan);
+        report.tell(Event::Digest(plan));
+    }
     let exit = match Exit::of(&results, interrupted.get(), order.drift_counts) {
         // What was printed is not all that was asked for.
         Exit::Ok if order.answer.is_partial(&wishes, &results) => Exit::Hosts,

@@ -14,6 +14,15 @@ pub(crate) fn run(global: &Global, args: &Leave) -> Exit {
     let (goal, act) = (|_: &_| Goal::Absent, Act::Reach);
     fleet::run(
         global,
-        Order { command: "leave", hosts, goal, act, allow, drift_counts: false, answer: Answer::Changes },
+        Order {
+            command: "leave",
+            hosts,
+            goal,
+            act,
+            allow,
+            drift_counts: false,
+            approve: None,
+            answer: Answer::Changes,
+        },
     )
 }

@@ -3,6 +3,7 @@
 //! Thin: everything that it does is the library's public API. One file a subcommand; [`exit`] knows the exit codes,
 //! [`report`] what a person or a program reads.
 
+mod approve;
 mod args;
 mod exit;
 mod explain;

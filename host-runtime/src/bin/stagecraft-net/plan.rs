@@ -19,6 +19,7 @@ pub(crate) fn run(global: &Global, args: &Plan) -> Exit {
             allow: Allow::words(allow),
             drift_counts: *detailed_exitcode,
             answer: Answer::Changes,
+            approve: None,
         },
     )
 }

@@ -18,5 +18,8 @@ pub(crate) fn run(global: &Global, args: &Status) -> Exit {
     }
     let answer = Answer::Glance { form: *format, all: *all, expiry_days: *expiry_days };
     let (goal, act) = (fleet::joined, Act::Look);
-    fleet::run(global, Order { command: COMMAND, hosts, goal, act, allow: Vec::new(), drift_counts: false, answer })
+    fleet::run(
+        global,
+        Order { command: COMMAND, hosts, goal, act, allow: Vec::new(), drift_counts: false, approve: None, answer },
+    )
 }

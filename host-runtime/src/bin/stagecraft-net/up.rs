@@ -8,7 +8,7 @@ use crate::fleet::{self, Order};
 use crate::report::Answer;
 
 pub(crate) fn run(global: &Global, args: &Up) -> Exit {
-    let Up { hosts, allow } = args;
+    let Up { hosts, allow, approve } = args;
     let allow = Allow::words(allow);
     fleet::run(
         global,
@@ -20,6 +20,7 @@ pub(crate) fn run(global: &Global, args: &Up) -> Exit {
             allow,
             drift_counts: false,
             answer: Answer::Changes,
+            approve: *approve,
         },
     )
 }

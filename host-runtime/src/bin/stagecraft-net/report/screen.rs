@@ -9,6 +9,7 @@ use std::io::{IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
 use std::time::Instant;
 
+use stagecraft_net::artifact::Digest;
 use stagecraft_net::contract::{Diagnostic, Fact, Node, Severity, Step};
 use stagecraft_net::event::{Counts, Event, Fault, HostResult};
 use stagecraft_net::failure::{Changed, Failed, Kind};
@@ -63,6 +64,8 @@ pub(crate) struct Screen<O, E> {
     /// Titles of the steps that were begun, by host.
     begun: BTreeMap<String, Vec<String>>,
     progress: Option<Progress>,
+    /// What can be approved.
+    digest: Option<Digest>,
 }
 
 impl<O: Write, E: Write> Screen<O, E> {
@@ -78,6 +81,7 @@ impl<O: Write, E: Write> Screen<O, E> {
             seen: BTreeMap::new(),
             begun: BTreeMap::new(),
             progress: None,
+            digest: None,
         }
     }
 
@@ -161,6 +165,9 @@ impl<O: Write, E: Write> Screen<O, E> {
         let whole = all_right && self.command == "plan";
         if whole {
             self.answer(&summary);
+        }
+        if let Some(digest) = self.digest.filter(|_| counts.would_change > 0) {
+            self.answer(&format!("{}  {digest}", tint("digest", Tint::Dim, self.look.color.0)));
         }
         let _ = self.out.flush();
         let blocks: Vec<Block> = blocks.into_iter().chain(self.notes()).chain(self.failures()).collect();
@@ -414,7 +421,14 @@ impl<O: Write, E: Write> Screen<O, E> {
             "up" | "leave" if self.results.values().any(unknown) => "status",
             _ => return None,
         };
-        Some(format!("next: stagecraft-net {command}{}", self.context.again))
+        let next = format!("next: stagecraft-net {command}{}", self.context.again);
+        Some(match self.digest {
+            Some(digest) => format!(
+                "{next}\n  or, for this plan and no other: stagecraft-net {command}{} --approve {digest}",
+                self.context.again
+            ),
+            None => next,
+        })
     }
 }
 
@@ -445,6 +459,7 @@ impl<O: Write + Send, E: Write + Send> Reader for Screen<O, E> {
             Event::Log { host, message, .. } => self.say(&format!("{host}: {message}")),
             Event::Done { host, result, .. } => self.done(host, result),
             Event::Interrupted => self.say("interrupted: hosts in flight are ending; once more ends at once"),
+            Event::Digest(plan) => self.digest = Some(plan.digest),
             Event::Name { fqdn, .. } => self.answer(&fqdn),
             Event::Provider { provider, descriptor } => {
                 let text = crate::provider::describe(&provider, &descriptor, self.command == crate::provider::LIST);

@@ -8,6 +8,10 @@ default:
 demo *args:
     cargo xtask demo {{args}}
 
+# Real hosts, a control server and the web by hand: up [N], ssh HOST, exec WORD…, down.
+lab *args:
+    cargo xtask lab {{args}}
+
 # Every test there is.
 test *args:
     cargo xtask test {{args}}

@@ -17,6 +17,10 @@ Usage: cargo xtask <COMMAND>
 
   demo [--keep]    put throw-away hosts behind a real sshd onto a network
                    --keep leaves them up, to play with; --end ends them
+  demo --real [--keep]
+                   the same on real Debian hosts with the real Tailscale (root, Go); `lab down` ends what was kept
+  lab up [N] | ls | ssh HOST [WORD…] | exec WORD… | down
+                   those hosts by hand
   test [ARG…]      every test there is; arguments go to `cargo test`
   lint             formatting, clippy for both targets, documentation without warnings
   deny             licences, bans, sources and advisories of the dependencies (cargo-deny)
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         ["demo", rest @ ..] => task::demo(rest),
+        ["lab", rest @ ..] => task::lab(rest),
         ["test", rest @ ..] => task::test(rest),
         ["lint"] => task::lint(),
         ["deny"] => task::deny(),

@@ -56,6 +56,20 @@ pub(crate) const SHELLS: &[Need] = &[
     Need::Program(&["busybox"], "busybox"),
 ];
 
+/// What the lab of real hosts is made with, beside Go.
+pub(crate) const LAB: &[Need] = &[
+    Need::Program(&["ip"], "iproute2"),
+    Need::Program(&["systemd-nspawn"], "systemd-container"),
+    Need::Program(&["mmdebstrap"], "mmdebstrap"),
+    Need::Program(&["nsenter"], "util-linux"),
+    Need::Program(&["ssh-keygen"], "openssh-client"),
+];
+
+/// The oldest Go whose `go` command reads the lab's module: from then on it may fetch a newer one by itself.
+const OLDEST_GO: (u32, u32) = (1, 21);
+/// The Go that the lab's module asks for.
+const WANTED_GO: (u32, u32) = (1, 26);
+
 /// What builds OpenSSL from source.
 pub(crate) const VENDORED: &[Need] = &[Need::Program(&["perl"], "perl"), Need::Program(&["make"], "make")];
 
@@ -101,6 +115,54 @@ pub(crate) fn bring(needs: &[&[Need]]) -> Done {
     } else {
         Err(Stop(format!("{} installed, and still there is no {}", packages.join(" "), still.join(", no "))))
     }
+}
+
+/// Why no lab of real hosts can be made here, after what can be brought was brought; `None` where one can be.
+pub(crate) fn no_lab() -> Option<String> {
+    if !is_root() {
+        return Some("they need root".to_owned());
+    }
+    if let Err(stop) = go_is_new_enough().and_then(|()| bring(&[LAB])) {
+        return Some(stop.0);
+    }
+    None
+}
+
+/// Looks for Go, and installs Debian's when that one would do.
+fn go_is_new_enough() -> Done {
+    if find_go().is_none()
+        && let Some(candidate) =
+            answer(command("apt-cache").args(["policy", "golang-go"])).and_then(|text| candidate(&text))
+        && candidate >= WANTED_GO
+    {
+        install(&["golang-go"])?;
+    }
+    let wanted = format!("Go {}.{}", WANTED_GO.0, WANTED_GO.1);
+    let Some(go) = find_go() else { return Err(Stop(format!("they need {wanted} or later, and there is no `go`"))) };
+    let go = go.to_string_lossy();
+    let found = answer(command(&go).args(["env", "GOVERSION"])).unwrap_or_default();
+    let fetches = answer(command(&go).args(["env", "GOTOOLCHAIN"])).is_some_and(|choice| choice != "local");
+    match go_version(found.trim_start_matches("go")) {
+        Some(version) if version >= WANTED_GO || fetches && version >= OLDEST_GO => Ok(()),
+        _ => Err(Stop(format!("they need {wanted} or later, and `go` is {found}"))),
+    }
+}
+
+fn find_go() -> Option<std::path::PathBuf> {
+    find("go").or_else(|| Some(std::path::PathBuf::from("/usr/local/go/bin/go")).filter(|file| file.is_file()))
+}
+
+/// Major and minor of the version that apt would install.
+fn candidate(policy: &str) -> Option<(u32, u32)> {
+    let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
+    go_version(version.split_once(':').map_or(version, |(_, rest)| rest))
+}
+
+/// Major and minor of `1.26.8`, `1.26rc1` or `1.26~1`.
+fn go_version(text: &str) -> Option<(u32, u32)> {
+    let (major, rest) = text.split_once('.')?;
+    let minor: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 impl Need {
@@ -253,6 +315,17 @@ mod tests {
         assert!(version("rustc 1.100.0") >= Some(OLDEST));
         assert!(version("rustc 1.85.1") < Some(OLDEST));
         assert_eq!(version("command not found"), None);
+    }
+
+    #[test]
+    fn go_is_judged_by_what_it_is_or_what_apt_would_bring() {
+        assert_eq!(go_version("1.26.8"), Some((1, 26)));
+        assert_eq!(go_version("1.27rc1"), Some((1, 27)));
+        assert_eq!(go_version("(none)"), None);
+        let policy =
+            |version: &str| format!("golang-go:\n  Installed: (none)\n  Candidate: {version}\n  Version table:\n");
+        assert_eq!(candidate(&policy("2:1.19~1")), Some((1, 19)));
+        assert_eq!(candidate(&policy("(none)")), None);
     }
 
     #[test]

@@ -4,11 +4,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::need::{BUILD, HOSTS, LINTERS, Need, SHELLS, VENDORED, bring};
+use crate::need::{BUILD, HOSTS, LINTERS, Need, SHELLS, VENDORED, bring, no_lab};
 use crate::tool::{Done, Stop, answer, cargo, command, run, say, target_dir, workspace};
 
-/// Builds the product and runs the demo of crate `lab`.
+/// Turns the tests in the lab of real hosts on (crate `tailnet-lab`).
+const SWITCH: &str = "STAGECRAFT_NET_LAB";
+
+/// Builds the product and runs the demo of crate `lab`, or with `--real` the one in the lab of real hosts.
 pub(crate) fn demo(args: &[&str]) -> Done {
+    if let ["--real", rest @ ..] = args {
+        return match rest {
+            [] => lab(&["demo"]),
+            ["--keep"] => lab(&["demo", "--keep"]),
+            _ => Err(Stop(format!("demo --real takes --keep, and not `{}`", rest.join(" ")))),
+        };
+    }
     if !matches!(args, [] | ["--keep" | "--end"]) {
         return Err(Stop(format!("demo takes --keep or --end, and not `{}`", args.join(" "))));
     }
@@ -21,21 +31,57 @@ pub(crate) fn demo(args: &[&str]) -> Done {
     run(command(&demo.to_string_lossy()).args(args).env("LAB_BUILT", "1"))
 }
 
-/// Every test there is. The last lines are the test runner's own summary of tests that ran: examples in the documentation,
+/// Builds the product and the lab of real hosts, and does there what `args` say.
+pub(crate) fn lab(args: &[&str]) -> Done {
+    bring(&[BUILD, HOSTS])?;
+    if let Some(why) = no_lab() {
+        return Err(Stop(format!("no lab of real hosts can be made here: {why}")));
+    }
+    let program = target_dir().join("debug/tailnet-lab");
+    if !program.is_file() {
+        say("building, which takes some minutes the first time");
+    }
+    run(cargo().args(["build", "--quiet", "--package", "stagecraft-net", "--package", "tailnet-lab", "--bins"]))?;
+    run(command(&program.to_string_lossy()).args(args).env("LAB_BUILT", "1"))
+}
+
+/// Every test there is, those in the lab of real hosts too where one can be made. The last lines are the test runner's own summary of tests that ran: examples in the documentation,
 /// of which some crates have none, come first.
 pub(crate) fn test(args: &[&str]) -> Done {
     bring(&[BUILD, HOSTS, SHELLS])?;
+    let asked = std::env::var_os(SWITCH);
+    let mut why_not = if asked.is_none() { no_lab() } else { None };
     // Whole-system tests run the product's binary, which `cargo test` alone does not build for them. One build with all
     // targets gives both the same features, so that nothing is compiled twice.
     run(cargo().args(["build", "--workspace", "--bins", "--tests"]))?;
+    if asked.is_none() && why_not.is_none() {
+        why_not = missing()?;
+    }
+    let switch = asked.unwrap_or_else(|| if why_not.is_none() { "1".into() } else { "0".into() });
+    if let Some(why) = &why_not {
+        say(format!("the tests on the real tailnet (tailnet-lab, `real`) do not run here: {why}"));
+    }
     let of = |which: &[&str]| {
         let mut test = cargo();
-        test.args(["test", "--workspace", "--no-fail-fast"]).args(which).args(args).env("LAB_BUILT", "1");
+        test.args(["test", "--workspace", "--no-fail-fast"])
+            .args(which)
+            .args(args)
+            .env("LAB_BUILT", "1")
+            .env(SWITCH, &switch);
         test
     };
     let documented = run(&mut of(&["--doc"]));
     run(&mut of(&["--lib", "--bins", "--tests"]))?;
     documented
+}
+
+/// What only the lab itself can tell that this machine lacks for it.
+fn missing() -> Result<Option<String>, Stop> {
+    let lab = target_dir().join("debug/tailnet-lab");
+    let missing = answer(command(&lab.to_string_lossy()).arg("missing"))
+        .ok_or_else(|| Stop(format!("{} did not say what is missing for the lab", lab.display())))?;
+    let phrases: Vec<&str> = missing.lines().collect();
+    Ok((!phrases.is_empty()).then(|| format!("this machine has no {}", phrases.join(", no "))))
 }
 
 /// Formatting, clippy for both targets, documentation; each without a warning.

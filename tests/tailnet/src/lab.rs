@@ -19,6 +19,7 @@ use serde_json::json;
 
 use crate::control::Control;
 use crate::host::{Host, Spec};
+use crate::interrupt;
 use crate::made;
 use crate::order::order;
 use crate::program::{in_namespace, ip, run};
@@ -75,6 +76,15 @@ impl Lab {
         }
     }
 
+    /// Makes a lab that ends when it is dropped, or when this process is told to end.
+    ///
+    /// # Errors
+    /// When there is one of that name, or it cannot be made.
+    pub fn scratch(name: &str) -> Result<Lab> {
+        sweep()?;
+        Lab::start(name, true)
+    }
+
     /// Makes a lab that outlives this process. [`down`] ends it.
     ///
     /// # Errors
@@ -116,6 +126,9 @@ impl Lab {
             }
             raise_inotify()?;
         }
+        if owned {
+            interrupt::end_on_signal(name);
+        }
         let lab = Lab {
             name: name.to_owned(),
             owned,
@@ -145,6 +158,12 @@ impl Lab {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where a project that is kept with it stands.
+    #[must_use]
+    pub fn project_dir(&self) -> PathBuf {
+        self.dir.join("project")
     }
 
     /// Its folder, which goes with it.

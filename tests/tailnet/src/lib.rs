@@ -46,6 +46,7 @@
 pub mod cache;
 pub mod control;
 pub mod host;
+mod interrupt;
 pub mod lab;
 pub mod made;
 pub mod need;

@@ -1,8 +1,9 @@
 //! What a machine must have for a lab, by looking. `cargo xtask` brings what can be brought.
 
 use std::fs;
+use std::process::Command;
 
-use crate::program::find;
+use crate::program::{find, run};
 
 /// Programs, and the Debian package that has each.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -40,5 +41,25 @@ pub fn missing() -> Vec<String> {
     if !fs::exists("/dev/net/tun").unwrap_or(false) {
         missing.push("/dev/net/tun (modprobe tun)".to_owned());
     }
+    if missing.is_empty()
+        && let Err(error) =
+            run(Command::new("unshare").args(["--mount", "--net", "--propagation=private", "--", "sh", "-ec", TRIAL]))
+    {
+        let text = format!("{error:#}");
+        let reason = text.lines().last().unwrap_or_default();
+        missing.push(format!("way to make a host: {reason}"));
+    }
     missing
 }
+
+/// What every host needs: a mount over the place where its disk will be, a control group. It leaves nothing.
+const TRIAL: &str = r#"
+dir=/var/lib/stagecraft-net-lab.trial.$$
+trap 'rm -rf $dir' EXIT
+mkdir -p $dir/low $dir/up $dir/work $dir/root
+mount -t overlay overlay -o lowerdir=$dir/low,upperdir=$dir/up,workdir=$dir/work $dir/root
+umount $dir/root
+group=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)/stagecraft-net-lab.trial.$$
+mkdir $group
+rmdir $group
+"#;

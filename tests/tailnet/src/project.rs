@@ -6,22 +6,26 @@ use std::ffi::OsStr;
 use std::fs;
 use std::ops::Index;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result};
 use lab::product::{Cli, Ran};
 use tempfile::TempDir;
 
+use crate::program::in_namespace;
 use crate::{Control, Host, Lab};
 
 /// A directory with a project file, an `ssh_config` and `known_hosts`, and the hosts that they speak of.
 #[derive(Debug)]
 pub struct Project {
-    lab: &'static Lab,
+    network: String,
+    identity: PathBuf,
     hosts: Vec<Entry>,
     provider: String,
     key: Option<String>,
-    dir: TempDir,
+    dir: PathBuf,
+    // Removes it, unless it goes with a lab that is kept.
+    _ours: Option<TempDir>,
 }
 
 #[derive(Debug)]
@@ -37,15 +41,29 @@ impl Project {
     ///
     /// # Errors
     /// When files cannot be written or the server is gone.
-    pub fn new(lab: &'static Lab, control: &Control) -> Result<Self> {
+    pub fn new(lab: &Lab, control: &Control) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("lab-project-").tempdir()?;
+        Self::with(lab, control, dir.path().to_owned(), Some(dir))
+    }
+
+    /// As [`Project::new`], in the lab's own folder, where it stays as long as the lab is up.
+    ///
+    /// # Errors
+    /// As [`Project::new`].
+    pub fn of_lab(lab: &Lab, control: &Control) -> Result<Self> {
+        fs::create_dir(lab.project_dir())?;
+        Self::with(lab, control, lab.project_dir(), None)
+    }
+
+    fn with(lab: &Lab, control: &Control, dir: PathBuf, ours: Option<TempDir>) -> Result<Self> {
         let provider = format!(
             "auth_key_env: TS_AUTHKEY\ntailnet_domain: {}\nlogin_server: {}\ndefault_tags: [\"tag:server\"]\n",
             control.domain(),
             control.url()
         );
         let key = control.good_key(&["tag:server"])?;
-        let dir = tempfile::Builder::new().prefix("lab-project-").tempdir()?;
-        let project = Self { lab, hosts: Vec::new(), provider, key: Some(key), dir };
+        let (network, identity) = (lab.network(), lab.key());
+        let project = Self { network, identity, hosts: Vec::new(), provider, key: Some(key), dir, _ours: ours };
         project.write()?;
         Ok(project)
     }
@@ -114,7 +132,7 @@ impl Project {
     /// The directory of the control machine.
     #[must_use]
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
 
     /// The project file.
@@ -125,7 +143,7 @@ impl Project {
 
     /// The product, run in this project's directory and the lab's network with these words.
     pub fn cli(&self, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Cli {
-        let network = format!("--net=/run/netns/{}", self.lab.network());
+        let network = format!("--net=/run/netns/{}", self.network);
         let cli = Cli::through(["nsenter", &network, "--"], self.dir()).args(words);
         match &self.key {
             Some(key) => cli.env("TS_AUTHKEY", key),
@@ -146,28 +164,21 @@ impl Project {
     /// # Errors
     /// When `ssh` does not start.
     pub fn ssh(&self, host: &str, line: &str) -> Result<Output> {
-        let mut command = self.lab.command();
-        command.args(["ssh", "-o", "BatchMode=yes", "-F"]).arg(self.dir().join("ssh_config")).args([host, line]);
-        Ok(command.output()?)
+        let mut command = self.command();
+        command.args(["ssh", "-o", "BatchMode=yes", "-F", "ssh_config", host, line]);
+        Ok(command.stdin(Stdio::null()).output()?)
     }
 
     /// A command in the lab's network, in this project's directory. The first argument to add is the program.
     #[must_use]
     pub fn command(&self) -> Command {
-        let mut command = self.lab.command();
+        let mut command = in_namespace(&self.network);
         command.current_dir(self.dir());
         command
     }
 
-    /// Keeps its files when this process ends, and says where they are.
-    #[must_use]
-    pub fn keep(self) -> PathBuf {
-        self.dir.keep()
-    }
-
     fn write(&self) -> Result<()> {
-        let (dir, key) = (self.dir().display(), self.lab.key());
-        let key = key.display();
+        let (dir, key) = (self.dir().display(), self.identity.display());
         let provider: String = self.provider.lines().map(|line| format!("      {line}\n")).collect();
         let mut yaml = format!(
             "project:\n  name: lab\n\nnetwork:\n  provider: tailscale\n  providers:\n    tailscale:\n{provider}\n\

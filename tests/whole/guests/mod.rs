@@ -17,6 +17,7 @@ use wasm_encoder::{ComponentSection, CustomSection};
 
 mod calls;
 mod load;
+mod register;
 
 const PLAIN: &[u8] = include_bytes!(env!("BAD_GUEST"));
 const FILES: &[u8] = include_bytes!(env!("BAD_GUEST_FILES"));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use tailnet_lab::{Lab, need};
 
-use crate::{Case, Test};
+use crate::{Case, Test, page};
 
 /// The variable that turns the lab on.
 const SWITCH: &str = "STAGECRAFT_NET_LAB";
@@ -74,7 +74,8 @@ fn why_not() -> Result<Option<String>> {
 }
 
 fn trials(files: &'static [(&'static str, &'static [Test])]) -> Vec<Trial> {
-    let mut all = Vec::new();
+    let name = "page::verification_is_what_the_tests_declare".to_owned();
+    let mut all = vec![Trial { name, needs_lab: false, run: Box::new(move || page::check(files)) }];
     for (file, tests) in files {
         for test in *tests {
             for case in test.cases {

@@ -16,6 +16,10 @@ lab *args:
 test *args:
     cargo xtask test {{args}}
 
+# The product beside its peers; `--quick`, `--no-peers`, `--write-docs`.
+bench *args:
+    cargo xtask bench {{args}}
+
 # Formatting, clippy for both targets, documentation.
 lint:
     cargo xtask lint

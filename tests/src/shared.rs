@@ -1,7 +1,7 @@
 //! A value in a JSON file that several processes change: a machine, the world around all machines.
 //!
 //! Whoever looks or changes holds a lock of the file for that moment, and a change is written beside it and moved into
-//! place, so that nobody ever reads half of one. Not for: values that are changed often; it costs a write each time.
+//! place, so that nobody ever reads half of one. Not for: values that are changed often; each change costs a write.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -50,7 +50,7 @@ impl<T: Serialize + DeserializeOwned> Shared<T> {
         let this = Self::at(path);
         let lock = File::create(this.lock_path()).with_context(|| path.display().to_string())?;
         lock.set_permissions(fs::Permissions::from_mode(0o666))?;
-        this.write(value)?;
+        this.write(&serde_json::to_vec_pretty(value)?)?;
         Ok(this)
     }
 
@@ -60,18 +60,22 @@ impl<T: Serialize + DeserializeOwned> Shared<T> {
     /// When it is not there, or is no such value.
     pub fn get(&self) -> Result<T> {
         let _held = self.lock()?;
-        self.read()
+        self.parse(&self.text()?)
     }
 
-    /// Changes it. An error of `change` leaves it as it was.
+    /// Changes it. Nothing is written when it stays as it was.
     ///
     /// # Errors
-    /// As [`Shared::get`], when it cannot be written, and what `change` says.
+    /// As [`Shared::get`], and when it cannot be written.
     pub fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> Result<R> {
         let _held = self.lock()?;
-        let mut value = self.read()?;
+        let text = self.text()?;
+        let mut value = self.parse(&text)?;
         let answer = change(&mut value);
-        self.write(&value)?;
+        let new = serde_json::to_vec_pretty(&value)?;
+        if new != text {
+            self.write(&new)?;
+        }
         Ok(answer)
     }
 
@@ -87,16 +91,19 @@ impl<T: Serialize + DeserializeOwned> Shared<T> {
         self.path.with_extension("lock")
     }
 
-    fn read(&self) -> Result<T> {
-        let text = fs::read(&self.path).with_context(|| self.path.display().to_string())?;
-        serde_json::from_slice(&text).with_context(|| self.path.display().to_string())
+    fn text(&self) -> Result<Vec<u8>> {
+        fs::read(&self.path).with_context(|| self.path.display().to_string())
     }
 
-    fn write(&self, value: &T) -> Result<()> {
+    fn parse(&self, text: &[u8]) -> Result<T> {
+        serde_json::from_slice(text).with_context(|| self.path.display().to_string())
+    }
+
+    fn write(&self, text: &[u8]) -> Result<()> {
         let new = self.path.with_extension("new");
         let mut file = File::create(&new).with_context(|| new.display().to_string())?;
         file.set_permissions(fs::Permissions::from_mode(0o666))?;
-        file.write_all(&serde_json::to_vec_pretty(value)?)?;
+        file.write_all(text)?;
         fs::rename(&new, &self.path)?;
         Ok(())
     }

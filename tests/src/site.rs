@@ -50,13 +50,15 @@ pub struct Spec {
     pub tags: Vec<String>,
     /// Its `sshd`.
     pub sshd: sshd::Options,
+    /// A world of its own instead of the site's: what its programs do waits for no other host.
+    pub world: Option<World>,
 }
 
 impl Spec {
     /// This machine, on which nothing takes time. `root` logs in where the model says so, else `deploy`.
     #[must_use]
     pub fn of(machine: Machine) -> Self {
-        Self { machine, pace: 0.0, roles: Vec::new(), tags: Vec::new(), sshd: sshd::Options::default() }
+        Self { machine, pace: 0.0, roles: Vec::new(), tags: Vec::new(), sshd: sshd::Options::default(), world: None }
     }
 }
 
@@ -161,7 +163,13 @@ impl Site {
         let own = dir.join("run/lab");
         let machine = Shared::create(&own.join("machine.json"), &spec.machine)?;
         Shared::create(&own.join("manner.json"), &Manner { pace: spec.pace, namespaces })?;
-        std::os::unix::fs::symlink(self.dir.path().join("world"), own.join("world"))?;
+        match &spec.world {
+            None => std::os::unix::fs::symlink(self.dir.path().join("world"), own.join("world"))?,
+            Some(world) => {
+                fs::create_dir(own.join("world"))?;
+                Shared::create(&own.join("world/world.json"), world)?;
+            }
+        }
         if spec.machine.systemd {
             fs::create_dir_all(dir.join("run/systemd/system"))?;
         }

@@ -22,6 +22,7 @@ Usage: cargo xtask <COMMAND>
   lab up [N] | ls | ssh HOST [WORD…] | exec WORD… | down
                    those hosts by hand
   test [ARG…]      every test there is; arguments go to `cargo test`
+  bench [ARG…]     the product beside its peers, in one run; --help tells the rest
   lint             formatting, clippy for both targets, documentation without warnings
   deny             licences, bans, sources and advisories of the dependencies (cargo-deny)
   coverage         line coverage of boundary and provider-wasm, at least 85 % each (cargo-llvm-cov)
@@ -38,6 +39,8 @@ fn main() -> ExitCode {
             eprint!("{HELP}");
             return ExitCode::from(2);
         }
+        // Its help is its own.
+        ["bench", rest @ ..] => task::bench(rest),
         ["help" | "--help" | "-h", ..] | [_, "help" | "--help" | "-h"] => {
             print!("{HELP}");
             return ExitCode::SUCCESS;

@@ -25,6 +25,8 @@ pub(crate) enum Need {
     /// A way to give a throw-away host its own view of the file system: a mount namespace, or `proot` where none is
     /// granted.
     View,
+    /// Python with what makes a place to install packages into.
+    PythonVenv,
     /// A subcommand of cargo, built from source when it is missing.
     Cargo(&'static str),
 }
@@ -70,6 +72,9 @@ const OLDEST_GO: (u32, u32) = (1, 21);
 /// The Go that the lab's module asks for.
 const WANTED_GO: (u32, u32) = (1, 26);
 
+/// What the Python tools are installed with, which the benchmark stands beside.
+pub(crate) const PYTHON: &[Need] = &[Need::PythonVenv];
+
 /// What builds OpenSSL from source.
 pub(crate) const VENDORED: &[Need] = &[Need::Program(&["perl"], "perl"), Need::Program(&["make"], "make")];
 
@@ -90,6 +95,7 @@ pub(crate) fn bring(needs: &[&[Need]]) -> Done {
         match need {
             Need::Program(_, package) | Need::Library(_, package) if !need.is_met() => packages.push(*package),
             Need::View if !need.is_met() => packages.push("proot"),
+            Need::PythonVenv if !need.is_met() => packages.push("python3-venv"),
             Need::Rustc => rustc_is_new_enough()?,
             Need::WasmTarget if !need.is_met() => rustup(&["target", "add", TARGET])?,
             Need::Component(name) if !need.is_met() => rustup(&["component", "add", name])?,
@@ -185,6 +191,7 @@ impl Need {
                 let user = if is_root() { &[][..] } else { &in_user_namespace[..] };
                 succeeds(command("unshare").args(user).args(try_mount)) || find("proot").is_some()
             }
+            Need::PythonVenv => succeeds(command("python3").args(["-c", "import ensurepip, venv"])),
             Need::Cargo(name) => succeeds(cargo().args([name.trim_start_matches("cargo-"), "--version"])),
         }
     }
@@ -196,6 +203,7 @@ impl Need {
             Need::Component(name) | Need::Library(name, _) | Need::Cargo(name) => name,
             Need::Nightly => "nightly toolchain",
             Need::View => "mount namespace or proot",
+            Need::PythonVenv => "python3 with venv",
             Need::Program(names, _) => names[0],
         }
     }

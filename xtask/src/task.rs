@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::need::{BUILD, HOSTS, LINTERS, Need, SHELLS, VENDORED, bring, no_lab};
+use crate::need::{BUILD, HOSTS, LINTERS, Need, PYTHON, SHELLS, VENDORED, bring, no_lab};
 use crate::tool::{Done, Stop, answer, cargo, command, run, say, target_dir, workspace};
 
 /// Turns the tests in the lab of real hosts on (crate `tailnet-lab`).
@@ -29,6 +29,37 @@ pub(crate) fn demo(args: &[&str]) -> Done {
     }
     run(cargo().args(["build", "--quiet", "--package", "stagecraft-net", "--package", "lab", "--bins"]))?;
     run(command(&demo.to_string_lossy()).args(args).env("LAB_BUILT", "1"))
+}
+
+/// Measures the product beside its peers, and beside bare wasmtime, as it is released.
+pub(crate) fn bench(args: &[&str]) -> Done {
+    let alone = args.iter().any(|arg| matches!(*arg, "--render" | "--hold" | "--help" | "-h"));
+    let python = !alone && !args.contains(&"--no-peers");
+    bring(&[BUILD, HOSTS, if python { PYTHON } else { &[] }])?;
+    say("building the release, which takes some minutes the first time");
+    let mut build = cargo();
+    build.args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "stagecraft-net",
+        "--package",
+        "lab",
+        "--package",
+        "bench",
+    ]);
+    run(build.arg("--bins"))?;
+    if !alone {
+        let mut sandbox = cargo();
+        sandbox.args(["bench", "--quiet", "--package", "bench", "--bench", "sandbox", "--"]);
+        if args.contains(&"--quick") {
+            sandbox.args(["--warm-up-time", "0.5", "--measurement-time", "1"]);
+        }
+        run(sandbox.env("CRITERION_HOME", target_dir().join("bench/criterion")).env("LAB_BUILT", "1"))?;
+    }
+    let bench = target_dir().join("release/bench");
+    run(command(&bench.to_string_lossy()).args(args).env("LAB_BUILT", "1"))
 }
 
 /// Builds the product and the lab of real hosts, and does there what `args` say.

@@ -1,0 +1,103 @@
+//! Many hosts in flight: the product's memory when each of them is connected, logged in and in the middle of its exec.
+//!
+//! The hosts are names of a few real `sshd`s whose login shell waits at a gate until all are there; then it lets them
+//! through and the product goes on to its end. Not for: what the hosts are; some are told to be clones of each other.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use lab::site::{Site, Spec};
+use tailscale_model::{Machine, World};
+
+use crate::ground::{Place, Script, TAG, TAILNET, Yard, place};
+use crate::measure::high_water;
+use crate::noop::mib;
+use crate::peers::{Peer, Tools};
+use crate::results::Crowd;
+
+/// Names for each `sshd`.
+const EACH: usize = 50;
+/// How long all of them may take to come to the gate.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Brings so many hosts into flight at the same time.
+///
+/// # Errors
+/// When they do not all get there.
+pub fn measure(tools: &Tools, hosts: usize) -> Result<Crowd> {
+    let dir = tempfile::Builder::new().prefix("bench-crowd-").tempdir()?;
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711))?;
+    let gate = dir.path().join("gate");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &gate, rustix::fs::Mode::from_raw_mode(0o666))?;
+    fs::set_permissions(&gate, fs::Permissions::from_mode(0o666))?;
+    let shell = dir.path().join("shell");
+    // To open the gate for reading blocks until somebody opens it for writing.
+    fs::write(&shell, format!("#!/bin/sh\n: <{}\nexec /bin/sh \"$@\"\n", gate.display()))?;
+    fs::set_permissions(&shell, fs::Permissions::from_mode(0o755))?;
+
+    let mut site = Site::new(&World::of(TAILNET))?;
+    for server in 0..hosts.div_ceil(EACH) {
+        let name = format!("server-{server}");
+        let mut world = World::of(TAILNET);
+        let machine = Machine::joined(&mut world, &name, "1.102.3", TAILNET, &[TAG]);
+        let mut spec = Spec { world: Some(world), ..Spec::of(machine) };
+        spec.sshd.login_shell = Some(shell.clone());
+        spec.sshd.max_startups = Some("100".to_owned());
+        site.host(&name, spec)?;
+    }
+    let servers: Vec<Place> = site.hosts().iter().map(place).collect::<Result<_>>()?;
+    let places: Vec<Place> =
+        (0..hosts).map(|n| Place { name: format!("app-{n}"), ..servers[n % servers.len()].clone() }).collect();
+    let yard = Yard::new(&dir.path().join("yard"), &places, &site.key(), &Script::default())?;
+
+    let tools = Tools { at_a_time: hosts, ..tools.clone() };
+    pass(&mut Peer::Product.command(&tools, &yard)?, &site, &gate, hosts, yard.dir())
+}
+
+/// Runs it through the gate.
+fn pass(command: &mut Command, site: &Site, gate: &Path, hosts: usize, dir: &Path) -> Result<Crowd> {
+    let err = dir.join("stderr");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&err)?);
+    let mut child = command.spawn()?;
+    let begun = Instant::now();
+    let there = || site.hosts().iter().map(|host| host.sshd().execs()).sum::<usize>();
+    let mut last = 0;
+    let came = loop {
+        let now = there();
+        if now >= hosts {
+            break Ok(());
+        }
+        if let Some(status) = child.try_wait()? {
+            break Err(format!("it ended with {status}"));
+        }
+        if begun.elapsed() > PATIENCE {
+            break Err(format!("{now} of {hosts} came in {} s", PATIENCE.as_secs()));
+        }
+        if now >= last + 100 {
+            last = now;
+            eprintln!("bench: {now} of {hosts} hosts in flight");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let in_flight = high_water(child.id());
+    if let Err(why) = came {
+        let _ = child.kill();
+        child.wait()?;
+        bail!("{why}:\n{}", fs::read_to_string(&err).unwrap_or_default());
+    }
+    ensure!(there() == hosts, "{} execs for {hosts} hosts", there());
+    // Opening lets through all that wait; closing gives them the end of the file.
+    drop(File::options().write(true).open(gate)?);
+    let mut peak = in_flight;
+    while child.try_wait()?.is_none() {
+        peak = high_water(child.id()).or(peak);
+        ensure!(begun.elapsed() < 2 * PATIENCE, "it does not come to its end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mib = |kib: Option<u64>| kib.map(mib).context("the memory of the product");
+    Ok(Crowd { hosts, in_flight: mib(in_flight)?, peak: mib(peak)? })
+}

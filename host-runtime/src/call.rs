@@ -8,12 +8,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use boundary::command::{Command, Ending, Mode, Output};
+use boundary::command::{Chunk, Command, Ending, Mode, Output};
 use serde_json::Value;
 
 use crate::contract::{BatchError, Denial, Failure, Hands, Level, PauseEnd, SecretHandle, Step};
 use crate::engine::CallError;
-use crate::event::{Event, Tell};
+use crate::event::{Event, Sent, Tell};
 use crate::failure::{Changed, Failed, Kind};
 use crate::policy::{Admitted, Policy};
 use crate::secrets::Vault;
@@ -31,6 +31,20 @@ pub(crate) struct Reach<'a> {
     until: &'a Until,
     tell: &'a dyn Tell,
     record: Record,
+}
+
+/// A command as it may be told: secrets by their slots.
+fn sent(command: &Command) -> Sent {
+    let stdin = command.stdin.iter().map(|chunk| match chunk {
+        Chunk::Bytes(bytes) => boundary::text::bounded(&boundary::text::printable(bytes), 200),
+        Chunk::Secret(slot) => format!("<secret:{}>", boundary::text::one_line(slot)),
+        Chunk::StdoutOf(place) => format!("<output of command {place}>"),
+    });
+    Sent {
+        argv: command.argv.iter().map(boundary::text::one_line).collect(),
+        as_root: command.as_root,
+        stdin: (!command.stdin.is_empty()).then(|| stdin.collect()),
+    }
 }
 
 /// What only an apply has.
@@ -71,13 +85,18 @@ impl<'a> Reach<'a> {
             self.record.trouble.get_or_insert(Trouble::Denied(denial.clone()));
             BatchError::Denied(denial)
         })?;
+        self.tell.tell(Event::Sent {
+            host: self.name.to_owned(),
+            step: step.map(str::to_owned),
+            commands: batch.commands().iter().map(sent).collect(),
+        });
         let vault = self.act.as_ref().map(|act| act.vault.as_ref());
         let executed = self.session.exec(&batch, vault, self.until);
-        let (outputs, trouble) = match executed {
+        let (outputs, took, trouble) = match executed {
             Ok(executed) => {
                 // A machine that was busy and took a later batch is no trouble any more.
                 self.record.trouble.take_if(|trouble| matches!(trouble, Trouble::NotStarted(..)));
-                (executed.outputs, executed.cut_short.map(|why| Trouble::cut(why, step)))
+                (executed.outputs, executed.took, executed.cut_short.map(|why| Trouble::cut(why, step)))
             }
             Err(error) => {
                 let (error, trouble) = not_started(error, step);
@@ -85,8 +104,8 @@ impl<'a> Reach<'a> {
                 return Err(error);
             }
         };
-        for (command, output) in batch.commands().iter().zip(&outputs) {
-            self.tell_ran(step, command, output.ending);
+        for ((command, output), took) in batch.commands().iter().zip(&outputs).zip(took) {
+            self.tell_ran(step, command, output.ending, took);
         }
         if mode == Mode::Run {
             self.record.saw(&batch, &outputs);
@@ -97,7 +116,7 @@ impl<'a> Reach<'a> {
         Ok(outputs)
     }
 
-    fn tell_ran(&self, step: Option<&str>, command: &Command, ending: Ending) {
+    fn tell_ran(&self, step: Option<&str>, command: &Command, ending: Ending, took: Option<Duration>) {
         let (ending, status) = match ending {
             Ending::Exited(status) => ("exited", Some(status)),
             Ending::TimedOut => ("timed-out", None),
@@ -107,10 +126,10 @@ impl<'a> Reach<'a> {
         self.tell.tell(Event::Ran {
             host: self.name.to_owned(),
             step: step.map(str::to_owned),
-            argv: command.argv.iter().map(boundary::text::one_line).collect(),
-            as_root: command.as_root,
+            command: sent(command),
             ending,
             status,
+            millis: took.and_then(|took| u64::try_from(took.as_millis()).ok()),
         });
     }
 
@@ -135,7 +154,7 @@ impl<'a> Reach<'a> {
         }
         for (place, command) in commands.iter().enumerate() {
             for chunk in &command.stdin {
-                if let boundary::command::Chunk::Secret(slot) = chunk
+                if let Chunk::Secret(slot) = chunk
                     && !act.steps[at].secrets.contains(slot)
                 {
                     return Err(denied(

@@ -60,20 +60,30 @@ pub enum Event {
         /// Its title.
         title: String,
     },
+    /// Commands are about to be sent, together: told before any of them can run.
+    Sent {
+        /// The host.
+        host: String,
+        /// The step that they belong to; none for a probe.
+        step: Option<String>,
+        /// The commands, in order.
+        commands: Vec<Sent>,
+    },
     /// A command ran, or was skipped, or may have run.
     Ran {
         /// The host.
         host: String,
         /// The step that it belongs to; none for a probe.
         step: Option<String>,
-        /// Its words. Secrets never stand in words.
-        argv: Vec<String>,
-        /// Whether root ran it.
-        as_root: bool,
+        /// The command.
+        #[serde(flatten)]
+        command: Sent,
         /// `exited`, `timed-out`, `skipped` or `unknown`.
         ending: &'static str,
         /// The exit status, where one was seen.
         status: Option<u8>,
+        /// How long it ran by the machine's own clock, to ten milliseconds, where that is known.
+        millis: Option<u64>,
     },
     /// A line from the provider or the runtime.
     Log {
@@ -132,6 +142,28 @@ pub enum Event {
         /// How long all of it took, in milliseconds.
         millis: u64,
     },
+}
+
+/// A command as it was sent. Secrets never stand in words, and by their names on standard input.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Sent {
+    /// Its words.
+    pub argv: Vec<String>,
+    /// Whether root runs it.
+    pub as_root: bool,
+    /// What stands on its standard input, with `<secret:SLOT>` in the place of a secret; none where nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+}
+
+impl Sent {
+    /// A command of these words, without anything on its standard input.
+    #[must_use]
+    pub fn new(argv: Vec<String>, as_root: bool) -> Self {
+        Self { argv, as_root, stdin: None }
+    }
 }
 
 /// Why a run did not get as far as its hosts.

@@ -5,7 +5,7 @@
 //! whose end was not seen is unknown, never a success and never a failure.
 //! Not for: deciding, connecting, retrying.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use boundary::answer::{Answer, Limits, Ran, Reader};
 use boundary::command::{Ending, Mode, Output};
@@ -54,6 +54,8 @@ impl Default for Place {
 pub(crate) struct Executed {
     /// One for each command, in order.
     pub(crate) outputs: Vec<Output>,
+    /// How long each ran, where that is known.
+    pub(crate) took: Vec<Option<Duration>>,
     /// Why its end was not seen.
     pub(crate) cut_short: Option<SessionError>,
 }
@@ -202,7 +204,7 @@ impl Session {
         if let Some(why) = &cut_short {
             self.over = Some(why.clone());
         }
-        Executed { outputs: ran.outputs, cut_short }
+        Executed { outputs: ran.outputs, took: ran.took, cut_short }
     }
 }
 

@@ -7,6 +7,7 @@ mod demo;
 mod failures;
 mod grants;
 mod guests;
+mod journal;
 mod journey;
 mod laws;
 mod lies;

@@ -81,6 +81,8 @@ pub enum Answer {
 pub struct Ran {
     /// One for each command, in order.
     pub outputs: Vec<Output>,
+    /// How long each command ran by the machine's own uptime, to a hundredth of a second; none where that is not known.
+    pub took: Vec<Option<Duration>>,
     /// The end was seen on both streams. Otherwise the exec still runs on the far side, as far as is known.
     pub complete: bool,
     /// Why reading stopped before the end, if it was the reader's own doing.
@@ -329,11 +331,12 @@ impl Reader {
         };
         let complete = self.out.at == At::End && self.err.at == At::End;
         let stop = self.stop;
-        let outputs = match self.expect.mode {
+        let ran = match self.expect.mode {
             Mode::Run => self.run_outputs(elapsed),
             Mode::Probe => self.probe_outputs(elapsed),
         };
-        Answer::Ran(Ran { outputs, complete, stop, uid, locked, connection })
+        let (outputs, took) = ran.into_iter().unzip();
+        Answer::Ran(Ran { outputs, took, complete, stop, uid, locked, connection })
     }
 
     fn line(&self, bytes: &[u8]) -> String {
@@ -355,22 +358,25 @@ impl Reader {
         text::printable(said.trim_ascii())
     }
 
-    fn run_outputs(self, elapsed: Duration) -> Vec<Output> {
+    fn run_outputs(self, elapsed: Duration) -> Vec<(Output, Option<Duration>)> {
         let ends = inferred(&self.expect, &self.ends);
         let mut out = self.out.outputs(&ends);
         let mut err = self.err.outputs(&ends);
         ends.iter()
             .zip(&self.expect.commands)
             .enumerate()
-            .map(|(place, (end, command))| Output {
-                ending: ending(*end, command.timeout, elapsed),
-                stdout: std::mem::take(&mut out[place]),
-                stderr: std::mem::take(&mut err[place]),
+            .map(|(place, (end, command))| {
+                let output = Output {
+                    ending: ending(*end, command.timeout, elapsed),
+                    stdout: std::mem::take(&mut out[place]),
+                    stderr: std::mem::take(&mut err[place]),
+                };
+                (output, took(*end, elapsed))
             })
             .collect()
     }
 
-    fn probe_outputs(self, elapsed: Duration) -> Vec<Output> {
+    fn probe_outputs(self, elapsed: Duration) -> Vec<(Output, Option<Duration>)> {
         let files = files_of(&self.archive, self.expect.commands.len());
         let stream = |bytes: &[u8]| {
             let full = bytes.len() as u64 >= FILE_LIMIT;
@@ -386,11 +392,12 @@ impl Reader {
                     Some(End::Exited { .. }) if file.out.is_none() || file.err.is_none() => None,
                     other => other,
                 };
-                Output {
+                let output = Output {
                     ending: ending(end, command.timeout, elapsed),
                     stdout: file.out.map(stream).unwrap_or_default(),
                     stderr: file.err.map(stream).unwrap_or_default(),
-                }
+                };
+                (output, took(end, elapsed))
             })
             .collect()
     }
@@ -456,6 +463,16 @@ fn ending(end: Option<End>, timeout: u64, elapsed: Duration) -> Ending {
                 Ending::Exited(status)
             }
         }
+    }
+}
+
+/// How long a command ran: what the machine says, and no longer than its batch by our own clock.
+fn took(end: Option<End>, elapsed: Duration) -> Option<Duration> {
+    match end {
+        Some(End::Exited { ran: Some(hundredths), .. }) => {
+            Some(Duration::from_millis(hundredths.saturating_mul(10)).min(elapsed))
+        }
+        _ => None,
     }
 }
 

@@ -49,6 +49,9 @@ pub(crate) struct Global {
     /// What to do with a host key that is not known; one that has changed is always refused
     #[arg(long, global = true, value_name = "POLICY", default_value = "strict")]
     pub(crate) host_keys: HostKeys,
+    /// Write down every command that runs anywhere, JSON lines appended to this file; `-` is standard output
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
     /// JSON lines on standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -16,6 +16,7 @@ use stagecraft_net::until::Cancel;
 use crate::approve;
 use crate::args::{Global, HostKeys};
 use crate::exit::Exit;
+use crate::journal::Journal;
 use crate::passphrase;
 use crate::project::{Project, Stop, again, end, report, stopped};
 use crate::report::{Answer, Context, Wish, now};
@@ -82,7 +83,19 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
         Ok(report) => Arc::new(report),
         Err(exit) => return exit,
     };
-    report.tell(Event::Begin {
+    let journal = match global.journal.as_ref().map(|path| Journal::open(path, Arc::clone(&report) as _)).transpose() {
+        Ok(journal) => journal.map(Arc::new),
+        Err(error) => {
+            let path = global.journal.as_deref().unwrap_or("-".as_ref()).display();
+            let why = format!("the journal {path} cannot be opened: {error}\nchanged: nothing");
+            return stop(Stop::new(Fault::Outside, why));
+        }
+    };
+    let tell: Arc<dyn Tell + Send + Sync> = match &journal {
+        Some(journal) => Arc::clone(journal) as _,
+        None => Arc::clone(&report) as _,
+    };
+    tell.tell(Event::Begin {
         schema: SCHEMA,
         command: order.command.to_owned(),
         environment: Some(global.env.clone()),
@@ -109,10 +122,9 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
     limits.jobs = global.jobs.get();
     limits.timeout = global.timeout;
     let provider = task.network.provider().reference();
-    let tell = Arc::clone(&report) as _;
     let results = match order.approve.map(approve::recall) {
-        Some(approval) => stagecraft_net::fleet::run_approved(task, &approval, &limits, &cancel, tell),
-        None => stagecraft_net::fleet::run(task, &limits, &cancel, tell),
+        Some(approval) => stagecraft_net::fleet::run_approved(task, &approval, &limits, &cancel, Arc::clone(&tell)),
+        None => stagecraft_net::fleet::run(task, &limits, &cancel, Arc::clone(&tell)),
     };
     let results = match results {
         Ok(results) => results,
@@ -132,5 +144,16 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
         Exit::Ok if order.answer.is_partial(&wishes, &results) => Exit::Hosts,
         exit => exit,
     };
+    let exit = match journal.as_ref().and_then(|journal| journal.broken()) {
+        Some(why) => {
+            let message = format!("the journal could not be written: {why}\nmeans: commands ran that are not in it");
+            tell.tell(Event::Fault { fault: Fault::Outside, message, file: None, findings: Vec::new() });
+            if matches!(exit, Exit::Ok | Exit::Drift) { Exit::Outside } else { exit }
+        }
+        None => exit,
+    };
+    if let Some(journal) = &journal {
+        journal.end(exit.code());
+    }
     end(&report, results.iter().collect(), exit, begun)
 }

@@ -10,6 +10,7 @@ mod explain;
 mod export;
 mod fleet;
 mod fqdn;
+mod journal;
 mod leave;
 mod passphrase;
 mod plan;

@@ -80,7 +80,7 @@ impl<W: Write + Send> Reader for Json<W> {
 mod tests {
     use super::*;
     use stagecraft_net::contract::Outcome;
-    use stagecraft_net::event::{Counts, SCHEMA};
+    use stagecraft_net::event::{Counts, SCHEMA, Sent};
 
     #[test]
     fn every_line_is_one_object_the_schema_comes_first_and_hosts_are_done_in_their_order() {
@@ -93,10 +93,10 @@ mod tests {
         json.read(Event::Ran {
             host: "a".to_owned(),
             step: None,
-            argv: Vec::new(),
-            as_root: false,
+            command: Sent::default(),
             ending: "exited",
             status: Some(0),
+            millis: None,
         });
         for host in ["c", "a", "b"] {
             let (host, result) = (host.to_owned(), HostResult::Holds(outcome.clone()));

@@ -87,6 +87,8 @@ impl Report {
 /// step and what the provider remarks once, what only looks twice.
 fn verbosity(event: &Event) -> u8 {
     match event {
+        // What is only begun is for the journal.
+        Event::Sent { .. } => u8::MAX,
         Event::Ran { step: None, .. } | Event::Log { level: Level::Debug, .. } => 2,
         Event::Ran { .. } | Event::Log { level: Level::Info, .. } => 1,
         _ => 0,

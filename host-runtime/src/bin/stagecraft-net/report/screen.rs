@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use stagecraft_net::artifact::Digest;
 use stagecraft_net::contract::{Diagnostic, Fact, Node, Severity, Step};
-use stagecraft_net::event::{Counts, Event, Fault, HostResult};
+use stagecraft_net::event::{Counts, Event, Fault, HostResult, Sent};
 use stagecraft_net::failure::{Changed, Failed, Kind};
 use stagecraft_net::inventory::Finding;
 use stagecraft_net::ssh::UNKNOWN_HOST_KEY;
@@ -452,7 +452,7 @@ impl<O: Write + Send, E: Write + Send> Reader for Screen<O, E> {
                 self.seen.insert(host, (facts, node));
             }
             Event::Step { host, title, .. } => self.step(host, title),
-            Event::Ran { host, step: _, argv, as_root, ending, status } => {
+            Event::Ran { host, command: Sent { argv, as_root, .. }, ending, status, .. } => {
                 let ending = status.map_or_else(|| ending.to_owned(), |status| status.to_string());
                 self.say(&format!("{host}: {} {} -> {ending}", if as_root { '#' } else { '$' }, argv.join(" ")));
             }

@@ -145,10 +145,10 @@ fn up_tells_each_change_as_it_happens_and_all_of_them_at_the_end() {
     let ran = |step: Option<&str>| Event::Ran {
         host: "app-1".to_owned(),
         step: step.map(str::to_owned),
-        argv: vec!["demo".to_owned(), "up".to_owned()],
-        as_root: step.is_some(),
+        command: Sent::new(vec!["demo".to_owned(), "up".to_owned()], step.is_some()),
         ending: "exited",
         status: Some(0),
+        millis: Some(10),
     };
     let log = |level| Event::Log { host: "app-1".to_owned(), level, message: format!("{level:?}") };
     let mut steps = join("app-1");

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::contract::{BatchError, Denial, Failure, Hands, Level, PauseEnd, SecretHandle, Step};
 use crate::engine::CallError;
 use crate::event::{Event, Sent, Tell};
-use crate::failure::{Changed, Failed, Kind};
+use crate::failure::{Changed, Failed, Kind, WRONG_SUDO_PASSWORD};
 use crate::policy::{Admitted, Policy};
 use crate::secrets::Vault;
 use crate::session::{Session, SessionError};
@@ -95,7 +95,7 @@ impl<'a> Reach<'a> {
         let (outputs, took, trouble) = match executed {
             Ok(executed) => {
                 // A machine that was busy and took a later batch is no trouble any more.
-                self.record.trouble.take_if(|trouble| matches!(trouble, Trouble::NotStarted(..)));
+                self.record.trouble.take_if(|trouble| matches!(trouble, Trouble::NotStarted(_)));
                 (executed.outputs, executed.took, executed.cut_short.map(|why| Trouble::cut(why, step)))
             }
             Err(error) => {
@@ -230,7 +230,7 @@ pub(crate) struct Record {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Trouble {
     /// No command of a batch could be started.
-    NotStarted(Kind, String),
+    NotStarted(Box<Failed>),
     /// The connection ended while a batch ran.
     Lost { step: Option<String>, why: String },
     /// The machine's answer is not one: too long, or not of the script's form.
@@ -260,7 +260,7 @@ impl Trouble {
             Self::Lost { why, .. } | Self::Garbled { why, .. } => Some(BatchError::Unreachable(why.clone())),
             Self::Deadline { .. } => Some(BatchError::Stopped("the deadline passed".to_owned())),
             Self::Cancelled { .. } => Some(BatchError::Stopped("cancelled".to_owned())),
-            Self::NotStarted(..) | Self::Denied(_) => None,
+            Self::NotStarted(_) | Self::Denied(_) => None,
         }
     }
 }
@@ -269,18 +269,31 @@ impl Trouble {
 fn not_started(error: SessionError, step: Option<&str>) -> (BatchError, Trouble) {
     let text = error.to_string();
     let step = step.map(str::to_owned);
+    let told = |kind, detail: Option<String>| Trouble::NotStarted(Box::new(Failed::host(kind, &text, detail)));
+    let trouble = |kind| told(kind, not_started_detail(kind));
     match error {
-        SessionError::Busy(holder) => (BatchError::Busy(holder), Trouble::NotStarted(Kind::Busy, text)),
+        SessionError::Busy(holder) => (BatchError::Busy(holder), trouble(Kind::Busy)),
         SessionError::Deadline => (BatchError::Stopped(text), Trouble::Deadline { step }),
         SessionError::Cancelled => (BatchError::Stopped(text), Trouble::Cancelled { step }),
         SessionError::Lost(_) => (BatchError::Unreachable(text.clone()), Trouble::Lost { step, why: text }),
-        SessionError::Privilege(_) => (BatchError::Other(text.clone()), Trouble::NotStarted(Kind::Privilege, text)),
-        SessionError::NotStarted(_) => {
-            (BatchError::Unreachable(text.clone()), Trouble::NotStarted(Kind::Unreachable, text))
+        SessionError::Privilege(_) => (BatchError::Other(text.clone()), trouble(Kind::Privilege)),
+        SessionError::NoPassword(_) => {
+            let next = "do: {run up --limit @failed}".to_owned();
+            (BatchError::Other(text.clone()), told(Kind::Privilege, Some(next)))
         }
-        SessionError::Unusable(_) | SessionError::Garbled(_) => {
-            (BatchError::Other(text.clone()), Trouble::NotStarted(Kind::Other, text))
+        SessionError::WrongPassword(said) => {
+            let detail = format!(
+                "found: {said}\nmeans: one attempt was made, on this host; no other one was tried with this password\n\
+                 do: with the right one:  {{run up --limit @failed}}\nwhere hosts have different ones:  a run \
+                 for each, with its hosts named"
+            );
+            let mut failed = Failed::host(Kind::Privilege, &text, detail);
+            failed.diagnostics.iter_mut().for_each(|one| WRONG_SUDO_PASSWORD.clone_into(&mut one.code));
+            (BatchError::Other(text), Trouble::NotStarted(Box::new(failed)))
         }
+        SessionError::PasswordRefusedBefore(_) => (BatchError::Other(text.clone()), told(Kind::Skipped, None)),
+        SessionError::NotStarted(_) => (BatchError::Unreachable(text.clone()), trouble(Kind::Unreachable)),
+        SessionError::Unusable(_) | SessionError::Garbled(_) => (BatchError::Other(text.clone()), trouble(Kind::Other)),
     }
 }
 
@@ -341,7 +354,7 @@ impl Trouble {
             None => "while looking".to_owned(),
         };
         let mut failed = match &self {
-            Self::NotStarted(kind, text) => Failed::host(*kind, text.clone(), not_started_detail(*kind)),
+            Self::NotStarted(failed) => (**failed).clone(),
             Self::Lost { step, why } => Failed::host(
                 Kind::Lost,
                 format!("the connection was lost {}", during(step)),

@@ -149,6 +149,9 @@ impl std::fmt::Display for Kind {
     }
 }
 
+/// The code of the diagnostic for a host whose `sudo` refused the password; others are then [`Kind::Skipped`].
+pub const WRONG_SUDO_PASSWORD: &str = "wrong-sudo-password";
+
 /// What a failed attempt has changed on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -14,6 +14,7 @@ use crate::failure::{Failed, Kind};
 use crate::network::Network;
 use crate::secrets::{Secrets, Vault};
 use crate::session::Session;
+use crate::sudo::SudoPassword;
 use crate::transport::Transport;
 use crate::until::Until;
 use crate::words;
@@ -37,6 +38,13 @@ impl Network {
 }
 
 impl Host {
+    /// With a password for `sudo`, used where that asks for one.
+    #[must_use]
+    pub fn sudo(mut self, password: SudoPassword) -> Self {
+        self.session = self.session.sudo(&self.name, password);
+        self
+    }
+
     /// The logical name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -15,7 +15,7 @@
 //! | [`approval`] | what of a plan a person approves |
 //! | [`inventory`] | the project's file |
 //! | [`event`], [`failure`] | what a run tells, and how a host fails |
-//! | [`secrets`] | where secrets are read, and who may have them |
+//! | [`secrets`], [`sudo`] | where secrets are read, and who may have them |
 //! | [`ssh`], [`transport`], [`session`] | connections, and batches over them |
 //! | [`policy`] | what a provider may run |
 //! | [`engine`], [`artifact`] | the sandbox, and what is loaded into it |
@@ -38,6 +38,7 @@ pub mod registry;
 pub mod secrets;
 pub mod session;
 pub mod ssh;
+pub mod sudo;
 pub mod transport;
 pub mod until;
 mod words;

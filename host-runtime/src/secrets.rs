@@ -6,6 +6,8 @@
 //! to a guest: a provider sees a slot's name and the kind of its value, nothing else (K1, K2).
 //! Not for: putting a value onto a command's standard input; that is [`boundary::script`], at the last moment.
 
+mod source;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,14 +18,26 @@ use zeroize::Zeroizing;
 use crate::contract::{Diagnostic, SecretSlot, Severity};
 use crate::failure::{Changed, Failed, Kind};
 
+pub use source::{NoSource, Source};
+
 /// The bytes of a secret. Wiped when the last copy goes.
 type Bytes = Arc<Zeroizing<Vec<u8>>>;
 
 type Read = dyn Fn(&str) -> Option<Zeroizing<Vec<u8>>> + Send + Sync;
+type ReadSlot = dyn Fn() -> Result<Zeroizing<Vec<u8>>, String> + Send + Sync;
+
+/// Where the value of one slot comes from, instead of the variable that the config names.
+struct Elsewhere {
+    /// For messages: `the file /run/key`.
+    from: String,
+    read: Box<ReadSlot>,
+}
 
 /// Where secrets come from. Each is read once, when first needed, and shared by the hosts of a run.
 pub struct Secrets {
     read: Box<Read>,
+    elsewhere: BTreeMap<String, Elsewhere>,
+    /// By the variable, or the slot that comes from elsewhere.
     known: Mutex<BTreeMap<String, Bytes>>,
 }
 
@@ -40,7 +54,20 @@ impl Secrets {
     /// From a function that is given the name that stands in the config, for embedders that keep secrets elsewhere.
     #[must_use]
     pub fn from_fn(read: impl Fn(&str) -> Option<Zeroizing<Vec<u8>>> + Send + Sync + 'static) -> Self {
-        Self { read: Box::new(read), known: Mutex::new(BTreeMap::new()) }
+        Self { read: Box::new(read), elsewhere: BTreeMap::new(), known: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// The value of this slot comes from here, whatever variable the config names. `from` is for messages, and `read` is
+    /// called once, when the value is first needed; its error says why there is none, in words that may be printed.
+    #[must_use]
+    pub fn with(
+        mut self,
+        slot: &str,
+        from: impl Into<String>,
+        read: impl Fn() -> Result<Zeroizing<Vec<u8>>, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.elsewhere.insert(slot.to_owned(), Elsewhere { from: from.into(), read: Box::new(read) });
+        self
     }
 
     /// Opens the slots that the steps of a plan name, for one apply on one host.
@@ -82,13 +109,22 @@ impl Secrets {
         Ok(Vault { held, scrubber })
     }
 
-    /// The value that a variable holds: read once, then shared.
+    /// The value of a slot: read once, then shared.
     fn value(&self, provider: &str, slot: &SecretSlot, variable: &str) -> Result<Bytes, Failed> {
+        let elsewhere = self.elsewhere.get(&slot.slot);
+        let name = if elsewhere.is_some() { &slot.slot } else { variable };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = known.get(variable) {
+        if let Some(value) = known.get(name) {
             return Ok(Arc::clone(value));
         }
-        let raw = (self.read)(variable).unwrap_or_default();
+        let no = |trouble: &str| match elsewhere {
+            Some(elsewhere) => missing_elsewhere(provider, slot, elsewhere, trouble),
+            None => missing(provider, slot, variable, trouble),
+        };
+        let raw = match elsewhere {
+            Some(elsewhere) => (elsewhere.read)().map_err(|why| no(&why))?,
+            None => (self.read)(variable).unwrap_or_default(),
+        };
         let value = Zeroizing::new(raw.trim_ascii().to_vec());
         let trouble = if value.is_empty() {
             Some(if raw.is_empty() { "it is unset or empty".to_owned() } else { "it is blank".to_owned() })
@@ -102,10 +138,10 @@ impl Secrets {
             None
         };
         if let Some(trouble) = trouble {
-            return Err(missing(provider, slot, variable, &trouble));
+            return Err(no(&trouble));
         }
         let value = Arc::new(value);
-        known.insert(variable.to_owned(), Arc::clone(&value));
+        known.insert(name.to_owned(), Arc::clone(&value));
         Ok(value)
     }
 }
@@ -134,6 +170,19 @@ fn missing(provider: &str, slot: &SecretSlot, variable: &str, trouble: &str) -> 
         changed: Changed::Nothing,
         provider: Some(provider.to_owned()),
     }
+}
+
+/// As [`missing`], where the operator named another place.
+fn missing_elsewhere(provider: &str, slot: &SecretSlot, elsewhere: &Elsewhere, trouble: &str) -> Failed {
+    let (words, from) = (slot.slot.replace('-', " "), &elsewhere.from);
+    let detail = format!(
+        "found: {trouble}\nwanted: the {words} from {from}\nmeans: it is read only where a step of a plan needs it, once, on \
+         the machine that runs this\ndo: mend that, or name another place with --secret {}=…, then {{run up --limit @failed}}",
+        slot.slot
+    );
+    let mut failed = Failed::host(Kind::SecretMissing, format!("{words} missing from {from}"), detail);
+    failed.provider = Some(provider.to_owned());
+    failed
 }
 
 struct Held {
@@ -169,6 +218,11 @@ impl Vault {
     /// The value. For the script that is about to be sent, and nothing else.
     pub(crate) fn value(&self, slot: &str) -> Option<&[u8]> {
         self.held.get(slot).map(|held| held.value.as_slice())
+    }
+
+    /// All of them, each with its slot.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.held.iter().map(|(slot, held)| (slot.as_str(), held.value.as_slice()))
     }
 
     /// Takes the values out of bytes that a machine sent.
@@ -234,6 +288,25 @@ mod tests {
             assert!(!format!("{vault:?}").contains("secret-value"));
         }
         assert_eq!(READS.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_slot_that_comes_from_elsewhere_is_read_there_once_and_the_variable_is_not_looked_at() {
+        static READS: AtomicU32 = AtomicU32::new(0);
+        let nobody = || Secrets::from_fn(|_| panic!("the variable is not looked at"));
+        let secrets = nobody().with("auth-key", "the file /key", || {
+            READS.fetch_add(1, Ordering::SeqCst);
+            Ok(Zeroizing::new(b"good-secret-value".to_vec()))
+        });
+        let open = |secrets: &Secrets| secrets.open("demo", &slot(), &config(), &["auth-key".to_owned()]);
+        for _ in 0..3 {
+            assert_eq!(open(&secrets).expect("there").value("auth-key"), Some(b"good-secret-value".as_slice()));
+        }
+        assert_eq!(READS.load(Ordering::SeqCst), 1);
+        let secrets = nobody().with("auth-key", "the file /key", || Err("the file /key: No such file".to_owned()));
+        let failed = open(&secrets).expect_err("nothing is there");
+        assert_eq!(failed.kind, Kind::SecretMissing);
+        assert_eq!(failed.to_string(), "demo provider: auth key missing from the file /key");
     }
 
     #[test]

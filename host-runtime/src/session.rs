@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use boundary::answer::{Answer, Limits, Ran, Reader};
 use boundary::command::{Ending, Mode, Output};
-use boundary::script::{self, LOCK_PATH, Lock, Nonce, SCRATCH, SEARCH_PATH, Script};
+use boundary::script::{self, LOCK_PATH, Lock, Nonce, RenderError, SCRATCH, SEARCH_PATH, Script, Sudo};
 use boundary::scrub::Scrubber;
 use boundary::text;
 
 use crate::policy::Admitted;
 use crate::secrets::Vault;
+use crate::sudo::{NoTurn, SudoPassword, Tried};
 use crate::transport::{Ended, ExecError, Flow, Stream, Transport};
 use crate::until::{Until, Wake};
 
@@ -29,6 +30,17 @@ pub struct Session {
     /// Why it takes no further batch.
     over: Option<SessionError>,
     place: Place,
+    root: Root,
+}
+
+/// How root is had here, where the operator gave a password for `sudo`.
+enum Root {
+    /// By `sudo -n`, or not at all.
+    Free,
+    /// It is not known yet whether `sudo` asks for it.
+    Perhaps { host: String, password: SudoPassword },
+    /// It does.
+    Asks { host: String, password: SudoPassword },
 }
 
 /// Where things are on the far side.
@@ -73,6 +85,15 @@ pub enum SessionError {
     /// Root was needed and could not be had.
     #[error("root is needed and could not be had: {0}")]
     Privilege(String),
+    /// `sudo` asks for a password, and this says why there is none.
+    #[error("sudo asks for a password, and there is none: {0}")]
+    NoPassword(String),
+    /// `sudo` did not take the password: these are its words.
+    #[error("sudo refused the password")]
+    WrongPassword(String),
+    /// `sudo` asks for a password, which this host refused before.
+    #[error("not tried, since {0} refused the password for sudo")]
+    PasswordRefusedBefore(String),
     /// The machine lacks what a batch needs.
     #[error("the machine cannot run a batch: {0}")]
     Unusable(String),
@@ -108,7 +129,7 @@ impl Session {
     /// A session over a transport that is connected.
     #[must_use]
     pub fn new(transport: Box<dyn Transport>) -> Self {
-        Self { transport, connection: None, over: None, place: Place::default() }
+        Self { transport, connection: None, over: None, place: Place::default(), root: Root::Free }
     }
 
     /// One whose machine is this one, so that a test shares no lock with anybody.
@@ -117,29 +138,82 @@ impl Session {
         Self { place, ..Self::new(transport) }
     }
 
+    /// With a password for `sudo`, used where that asks for one. `host` is how the host is called in messages.
+    #[must_use]
+    pub fn sudo(self, host: &str, password: SudoPassword) -> Self {
+        Self { root: Root::Perhaps { host: host.to_owned(), password }, ..self }
+    }
+
     /// `SSH_CONNECTION` as the machine sees it, once a batch ran.
     #[must_use]
     pub fn connection(&self) -> Option<&str> {
         self.connection.as_deref()
     }
 
-    /// Runs one batch, with the secrets of `vault` in an apply.
+    /// Runs one batch, with the secrets of `vault` in an apply, and with the password for `sudo` where that asks for one.
     pub(crate) fn exec(
         &mut self,
         batch: &Admitted,
         vault: Option<&Vault>,
         until: &Until,
     ) -> Result<Executed, SessionError> {
+        let needs_root = batch.mode() == Mode::Run || batch.commands().iter().any(|command| command.as_root);
+        if !needs_root {
+            return self.send(batch, vault, Sudo::Free, until).map_err(Unsent::into_error);
+        }
+        if let Root::Perhaps { host, password } = &self.root {
+            let known = Root::Asks { host: host.clone(), password: password.clone() };
+            // Where another host took it, the password goes along: `sudo -n` is still the first that is tried.
+            if !password.is_taken() {
+                match self.send(batch, vault, Sudo::Ask, until) {
+                    Err(Unsent::NoSudo(why)) if asks_for_password(&why) => {}
+                    // It fails in a way that no password mends; the batch itself shows how.
+                    Err(Unsent::NoSudo(_)) => self.root = Root::Free,
+                    sent => return sent.map_err(Unsent::into_error),
+                }
+            }
+            if !matches!(self.root, Root::Free) {
+                self.root = known;
+            }
+        }
+        let Root::Asks { host, password } = &self.root else {
+            return self.send(batch, vault, Sudo::Free, until).map_err(Unsent::into_error);
+        };
+        let turn = password.turn(host, until).map_err(|no_turn| match no_turn {
+            NoTurn::Refused(by) => SessionError::PasswordRefusedBefore(by),
+            NoTurn::Missing(why) => SessionError::NoPassword(why),
+            NoTurn::Over(wake) => wake.into(),
+        })?;
+        match self.send(batch, vault, Sudo::Password(turn.value()), until) {
+            Ok(executed) => {
+                turn.tell(if executed.cut_short.is_none() { Tried::Taken } else { Tried::NotSeen });
+                Ok(executed)
+            }
+            Err(Unsent::NoSudo(why)) if refuses_password(&why) => {
+                turn.tell(Tried::Refused);
+                Err(SessionError::WrongPassword(why))
+            }
+            Err(unsent) => Err(unsent.into_error()),
+        }
+    }
+
+    /// One exec.
+    fn send(
+        &mut self,
+        batch: &Admitted,
+        vault: Option<&Vault>,
+        sudo: Sudo<'_>,
+        until: &Until,
+    ) -> Result<Executed, Unsent> {
         if let Some(over) = &self.over {
-            return Err(over.clone());
+            return Err(over.clone().into());
         }
         if let Some(wake) = until.over() {
-            return Err(wake.into());
+            return Err(SessionError::from(wake).into());
         }
-        let script = render(batch, vault, &self.place)?;
-        let nobody = Scrubber::default();
-        let scrubber = vault.map_or(&nobody, Vault::scrubber);
-        let mut reader = Reader::new(&script.expect, scrubber, Limits::default());
+        let script = render(batch, vault, sudo, &self.place)?;
+        let scrubber = scrubber(vault, sudo)?;
+        let mut reader = Reader::new(&script.expect, &scrubber, Limits::default());
         let begun = Instant::now();
         let ended = self.transport.exec(
             &script.line,
@@ -157,7 +231,7 @@ impl Session {
         let cut = match &ended {
             Ok(_) => None,
             Err(ExecError::Refused(why)) => {
-                return Err(SessionError::NotStarted(text::bounded(&text::one_line(why), SAID)));
+                return Err(SessionError::NotStarted(text::bounded(&text::one_line(why), SAID)).into());
             }
             Err(ExecError::Deadline) => Some(SessionError::Deadline),
             Err(ExecError::Cancelled) => Some(SessionError::Cancelled),
@@ -167,20 +241,22 @@ impl Session {
         if let Some(cut) = &cut {
             self.over = Some(cut.clone());
         }
-        match answer {
-            Answer::Ran(ran) => Ok(self.ran(ran, cut)),
-            Answer::NotStarted { said } => Err(SessionError::NotStarted(text::bounded(&text::one_line(said), SAID))),
-            Answer::Busy { holder } => Err(SessionError::Busy(holder)),
+        let error = match answer {
+            Answer::Ran(ran) => return Ok(self.ran(ran, cut)),
+            Answer::NoSudo { why, .. } => return Err(Unsent::NoSudo(why)),
+            Answer::NotStarted { said } => SessionError::NotStarted(text::bounded(&text::one_line(said), SAID)),
+            Answer::Busy { holder } => SessionError::Busy(holder),
             Answer::NoLock { uid: Some(0), why } => {
-                Err(SessionError::Unusable(format!("its lock {} could not be taken: {why}", self.place.lock)))
+                SessionError::Unusable(format!("its lock {} could not be taken: {why}", self.place.lock))
             }
-            Answer::NoLock { why, .. } => Err(SessionError::Privilege(why)),
+            Answer::NoLock { why, .. } => SessionError::Privilege(why),
             Answer::NoPlace { why } => {
-                Err(SessionError::Unusable(format!("there is no place for temporary files in memory or /tmp: {why}")))
+                SessionError::Unusable(format!("there is no place for temporary files in memory or /tmp: {why}"))
             }
-            Answer::NoPrintf => Err(SessionError::Unusable("its /bin/sh has no built-in printf".to_owned())),
-            other => Err(SessionError::Unusable(format!("{other:?}"))),
-        }
+            Answer::NoPrintf => SessionError::Unusable("its /bin/sh has no built-in printf".to_owned()),
+            other => SessionError::Unusable(format!("{other:?}")),
+        };
+        Err(error.into())
     }
 
     /// Takes note of a batch that began, or may have.
@@ -208,6 +284,48 @@ impl Session {
     }
 }
 
+/// Why a batch ran nothing.
+enum Unsent {
+    /// Root is to be had for a password only, or the password did not do: `sudo`'s words.
+    NoSudo(String),
+    Other(SessionError),
+}
+
+impl From<SessionError> for Unsent {
+    fn from(error: SessionError) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl Unsent {
+    fn into_error(self) -> SessionError {
+        match self {
+            Self::NoSudo(why) => SessionError::Privilege(why),
+            Self::Other(error) => error,
+        }
+    }
+}
+
+/// Whether `sudo -n` failed for want of a password. The words are those of sudo, and of sudo-rs.
+fn asks_for_password(why: &str) -> bool {
+    ["password is required", "interactive authentication is required"].iter().any(|words| why.contains(words))
+}
+
+/// Whether `sudo -S` says that the password is wrong, and not that the user may not do this at all.
+fn refuses_password(why: &str) -> bool {
+    let why = why.to_ascii_lowercase();
+    ["incorrect password", "try again", "incorrect authentication", "authentication failed"]
+        .iter()
+        .any(|words| why.contains(words))
+}
+
+/// Takes all that this exec sends in secret out of what comes back.
+fn scrubber(vault: Option<&Vault>, sudo: Sudo<'_>) -> Result<Scrubber, SessionError> {
+    let Sudo::Password(password) = sudo else { return Ok(vault.map(Vault::scrubber).cloned().unwrap_or_default()) };
+    let values = vault.into_iter().flat_map(Vault::values).chain([(script::SUDO_PASSWORD, password)]);
+    Scrubber::new(values).map_err(|weak| SessionError::NoPassword(weak.to_string()))
+}
+
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session")
@@ -218,7 +336,7 @@ impl std::fmt::Debug for Session {
 }
 
 /// The script of a batch, with a nonce that nobody can guess.
-fn render(batch: &Admitted, vault: Option<&Vault>, place: &Place) -> Result<Script, SessionError> {
+fn render(batch: &Admitted, vault: Option<&Vault>, sudo: Sudo<'_>, place: &Place) -> Result<Script, SessionError> {
     let mut random = [0u8; 16];
     let got = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
     if got != Ok(random.len()) {
@@ -231,8 +349,13 @@ fn render(batch: &Admitted, vault: Option<&Vault>, place: &Place) -> Result<Scri
         Mode::Probe => script::Options::probe(&nonce),
         Mode::Run => script::Options::run(&nonce, Lock { path: &place.lock, owner: &owner }, &secrets),
     };
-    let options = script::Options { search_path: &place.search_path, scratch: &place.scratch, ..options };
-    script::render(batch.commands(), &options).map_err(|error| SessionError::Unusable(error.to_string()))
+    let options = script::Options { sudo, search_path: &place.search_path, scratch: &place.scratch, ..options };
+    script::render(batch.commands(), &options).map_err(|error| match (&error, sudo) {
+        (RenderError::SudoPassword | RenderError::WeakSecret(_), Sudo::Password(_)) => {
+            SessionError::NoPassword(error.to_string())
+        }
+        _ => SessionError::Unusable(error.to_string()),
+    })
 }
 
 /// Who holds the machine, for those who find it busy.

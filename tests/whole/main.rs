@@ -15,3 +15,4 @@ mod measure;
 mod rig;
 mod secrets;
 mod ssh;
+mod sudo;

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use lab::site::{Site, Spec};
+use lab::stand_in::{ATTEMPTS, PASSWORD};
 use stagecraft_net::engine::{Engine, Options, user_dir};
 use stagecraft_net::event::Event;
 use stagecraft_net::host::Ensured;
@@ -14,7 +16,7 @@ use stagecraft_net::registry::Registry;
 use stagecraft_net::secrets::Secrets;
 use stagecraft_net::ssh::{self, Trust};
 use stagecraft_net::until::{Cancel, Until};
-use tailscale_model::{Machine, World};
+use tailscale_model::{Machine, Sudo, World};
 use zeroize::Zeroizing;
 
 /// What every key here holds, and nothing else in the world does: not even another run of these tests at the same time,
@@ -32,18 +34,27 @@ fn site(pace: f64) -> Site {
 }
 
 fn marked(bytes: &[u8]) -> bool {
-    bytes.windows(MARK.len()).any(|window| window == MARK.as_bytes())
+    holds(bytes, &MARK)
+}
+
+fn holds(bytes: &[u8], mark: &str) -> bool {
+    bytes.windows(mark.len()).any(|window| window == mark.as_bytes())
 }
 
 /// The argument lists of all processes of this machine, which is both ends, and the environments of those that are not
 /// the operator's own: `local` and whatever it started has the variable from the operator.
-#[derive(Default)]
 struct Seen {
+    marks: Vec<String>,
     lines: BTreeSet<String>,
     leaks: BTreeSet<String>,
 }
 
 impl Seen {
+    fn of(marks: &[&str]) -> Self {
+        let marks = marks.iter().map(|&mark| mark.to_owned()).collect();
+        Self { marks, lines: BTreeSet::new(), leaks: BTreeSet::new() }
+    }
+
     fn look(&mut self, local: u32) {
         let processes: Vec<(u32, u32)> = fs::read_dir("/proc")
             .unwrap()
@@ -63,11 +74,12 @@ impl Seen {
         for (id, _) in &processes {
             let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
             let words = String::from_utf8_lossy(&line).replace('\0', " ");
+            let marked = |bytes: &[u8]| self.marks.iter().any(|mark| holds(bytes, mark));
             if marked(&line) {
                 self.leaks.insert(format!("arguments of {words}"));
             }
             // Servers of this test are children of this process, and what runs behind them has its own environment.
-            let behind = words.contains("tailscale") || words.contains("timeout") || words.contains("sudo");
+            let behind = words.contains("tailscale") || words.contains("timeout") || words.contains("sudo -");
             if (behind || !is_local(*id)) && marked(&fs::read(format!("/proc/{id}/environ")).unwrap_or_default()) {
                 self.leaks.insert(format!("environment of {words}"));
             }
@@ -83,13 +95,13 @@ fn parent(id: u32) -> Option<u32> {
 }
 
 /// Every file below `dir` that holds the mark.
-fn files_with_mark(dir: &Path, found: &mut Vec<String>) {
+fn files_with_mark(dir: &Path, mark: &str, found: &mut Vec<String>) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         let kind = entry.file_type().unwrap();
         if kind.is_dir() {
-            files_with_mark(&path, found);
-        } else if kind.is_file() && marked(&fs::read(&path).unwrap_or_default()) {
+            files_with_mark(&path, mark, found);
+        } else if kind.is_file() && holds(&fs::read(&path).unwrap_or_default(), mark) {
             found.push(path.display().to_string());
         }
     }
@@ -101,7 +113,7 @@ fn k1_the_key_is_in_no_argument_list_environment_file_or_output_of_either_end_wh
     let child = site.cli(["up", "-vv", "--json"]).env("TS_AUTHKEY", &*GOOD).start().unwrap();
     let id = child.id();
     let waiting = std::thread::spawn(move || child.wait_with_output().unwrap());
-    let mut seen = Seen::default();
+    let mut seen = Seen::of(&[&MARK]);
     while !waiting.is_finished() {
         seen.look(id);
     }
@@ -117,9 +129,45 @@ fn k1_the_key_is_in_no_argument_list_environment_file_or_output_of_either_end_wh
 
     // The world stands for the control server, which knows its keys.
     let mut found = Vec::new();
-    files_with_mark(site.dir(), &mut found);
+    files_with_mark(site.dir(), &MARK, &mut found);
     let world = site.dir().join("world").display().to_string();
     found.retain(|path| !path.starts_with(&world));
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn k1_the_password_for_sudo_is_in_no_argument_list_environment_file_or_output_of_either_end() {
+    let mut world = World::of("example.ts.net");
+    world.saas().add_key(&GOOD, "example.ts.net", &["tag:server"]);
+    let mut site = Site::new(&world).unwrap();
+    let machine = Machine { sudo: Sudo::Password, ..Machine::installed("app-1", "1.102.3") };
+    site.host("app-1", Spec { pace: 1.0, ..Spec::of(machine) }).unwrap();
+    // Handed over by a pipe, so that not even the operator's own environment has it.
+    let pipe = site.dir().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let secret = format!("sudo-password=file:{}", pipe.display());
+    let child = site.cli(["up", "-vv", "--json", "--secret", &secret]).env("TS_AUTHKEY", &*GOOD).start().unwrap();
+    let id = child.id();
+    let feeding = std::thread::spawn(move || fs::write(pipe, format!("{PASSWORD}\n")));
+    let waiting = std::thread::spawn(move || child.wait_with_output().unwrap());
+    let mut seen = Seen::of(&[&MARK, PASSWORD]);
+    while !waiting.is_finished() {
+        seen.look(id);
+    }
+    let output = waiting.join().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    feeding.join().unwrap().unwrap();
+    assert!(seen.lines.iter().any(|line| line.contains("tailscale up")), "the join was not seen: {:#?}", seen.lines);
+    let attempts = fs::read_to_string(site["app-1"].run_dir().join(ATTEMPTS)).unwrap();
+    assert!(attempts.lines().count() > 3 && attempts.lines().all(|one| one == "right"), "{attempts}");
+    assert_eq!(seen.leaks, BTreeSet::new());
+    for stream in [&output.stdout, &output.stderr] {
+        assert!(!holds(stream, PASSWORD) && !marked(stream), "an output holds a secret");
+    }
+    let mut found = Vec::new();
+    files_with_mark(site.dir(), PASSWORD, &mut found);
+    // The stand-in is the one who knows it.
+    found.retain(|path| !path.ends_with("/.stand-in"));
     assert_eq!(found, Vec::<String>::new());
 }
 

@@ -64,6 +64,13 @@ pub enum Answer {
         /// The last line that was said about it: `sudo: a password is required`.
         why: String,
     },
+    /// Root is to be had for a password only. Nothing ran.
+    NoSudo {
+        /// A password was tried, and did not do. Otherwise `sudo -n` asked for one, or failed in another way.
+        tried: bool,
+        /// What was said about it, on one line.
+        why: String,
+    },
     /// There is no place for files in memory or in `/tmp`. Nothing ran.
     NoPlace {
         /// What was said about it.
@@ -272,6 +279,10 @@ impl Reader {
             (At::Noise, Frame::NoLock { uid, why }) => {
                 let why = self.line(why);
                 self.begin(stream, First::Refused(Answer::NoLock { uid: *uid, why }), At::Refused);
+            }
+            (At::Noise, Frame::NoSudo { tried, why }) => {
+                let (tried, why) = (*tried, self.line(why));
+                self.begin(stream, First::Refused(Answer::NoSudo { tried, why }), At::Refused);
             }
             (At::Noise, Frame::NoPlace(why)) => {
                 let why = self.line(why);

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `begin UID LOCK UPTIME CONNECTION` | it runs now; `LOCK` is `locked` or `unlocked` |
 //! | `busy WHO` | another run holds the machine; nothing ran |
+//! | `no-sudo asks WHY`, `no-sudo refused WHY` | `sudo -n` asks for a password, or refused the one it was given; nothing ran |
 //! | `no-lock WHY`, `no-place WHY`, `no-printf` | a precondition is missing; nothing ran |
 //! | `INDEX STATUS START END` | what stands before it is this command's; times are the machine's uptime, or `-` |
 //! | `INDEX - - -` | this command was skipped |
@@ -23,6 +24,13 @@
 //! A value stands in the script as a quoted assignment to a variable that is not exported, and reaches a command through
 //! the shell's own `printf`: it is never an argument, an environment or a file. It is the last thing on the input, so
 //! no command can read what was meant for another.
+//!
+//! # A password for sudo
+//! A batch with a password ([`Sudo::Password`]) first tries `sudo -n`, and is then as any other. Where that asks, the
+//! password is tried once on its own, so that a wrong one counts as one attempt and not as the three that sudo makes of
+//! whatever stands on its input. Then it stands in front of each root command's input, for `sudo -S -k`, and behind it
+//! some empty lines and a marker. A root shell reads up to the marker and becomes the command, whose input is exact
+//! whether sudo read the password or, by a rule or a ticket of its own, did not. `-k` leaves no ticket behind.
 //!
 //! # The lock
 //! A run holds `flock` on a file that root owns, so that nobody without root can hold a machine up. Root takes it in a
@@ -41,7 +49,7 @@ use zeroize::Zeroizing;
 
 use crate::argv::{self, ArgvError};
 use crate::command::{Chunk, Command, Condition, Mode};
-use crate::scrub::WeakSecret;
+use crate::scrub::{self, WeakSecret};
 
 use batch::{Batch, Secrets};
 
@@ -95,6 +103,21 @@ pub struct Lock<'a> {
     pub owner: &'a str,
 }
 
+/// How a login that is not root becomes root. For a batch that needs no root, and for a login that is root, all are one.
+#[derive(Clone, Copy, Default)]
+pub enum Sudo<'a> {
+    /// By `sudo -n`. Where that asks for a password, what needs root fails.
+    #[default]
+    Free,
+    /// By `sudo -n`. Where that asks for a password, nothing runs, and the answer says so.
+    Ask,
+    /// By `sudo -n`, or by `sudo -S` with this password, which is a secret: one line, without its end.
+    Password(&'a [u8]),
+}
+
+/// Under which name [`Sudo::Password`] is scrubbed from what comes back.
+pub const SUDO_PASSWORD: &str = "sudo-password";
+
 /// How a batch is to be run.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
@@ -104,6 +127,8 @@ pub struct Options<'a> {
     pub mode: Mode,
     /// The lock to take; only for [`Mode::Run`].
     pub lock: Option<Lock<'a>>,
+    /// How a login that is not root becomes root.
+    pub sudo: Sudo<'a>,
     /// The value of the secret in a slot; only for [`Mode::Run`].
     pub secrets: &'a dyn Fn(&str) -> Option<&'a [u8]>,
     /// Where programs are looked for. [`SEARCH_PATH`] but in tests.
@@ -116,7 +141,15 @@ impl<'a> Options<'a> {
     /// Looking: no lock, no secrets.
     #[must_use]
     pub fn probe(nonce: &'a Nonce) -> Self {
-        Self { nonce, mode: Mode::Probe, lock: None, secrets: &|_| None, search_path: SEARCH_PATH, scratch: SCRATCH }
+        Self {
+            nonce,
+            mode: Mode::Probe,
+            lock: None,
+            sudo: Sudo::Free,
+            secrets: &|_| None,
+            search_path: SEARCH_PATH,
+            scratch: SCRATCH,
+        }
     }
 
     /// Changing, under a lock.
@@ -180,6 +213,9 @@ pub enum RenderError {
     /// A value that cannot be one.
     #[error(transparent)]
     WeakSecret(#[from] WeakSecret),
+    /// A password of several lines.
+    #[error("the secret `{SUDO_PASSWORD}` holds a line end; sudo reads one line")]
+    SudoPassword,
     /// A lock for a probe.
     #[error("a probe takes no lock")]
     LockInProbe,
@@ -245,9 +281,10 @@ pub fn render(commands: &[Command], options: &Options<'_>) -> Result<Script, Ren
     let expect = expect(commands, options)?;
     check_options(options)?;
     let secrets = Secrets::collect(commands, options)?;
-    let mut out = Zeroizing::new(Vec::with_capacity(batch::room(commands, &secrets)));
+    let mut out = Zeroizing::new(Vec::with_capacity(batch::room(commands, &secrets, options.sudo)));
     let room = out.capacity();
-    Batch { commands, expect: &expect, secrets: &secrets, out: &mut out }.write(options);
+    let asks = !matches!(options.sudo, Sudo::Free) && needs_root(commands, options);
+    Batch { commands, expect: &expect, secrets: &secrets, asks, out: &mut out }.write(options);
     debug_assert_eq!(out.capacity(), room, "the script grew: a copy of a secret may have stayed behind");
     let line = line(options.search_path, out.len());
     Ok(Script { line, input: out, expect })
@@ -306,6 +343,11 @@ fn expect(commands: &[Command], options: &Options<'_>) -> Result<Expect, RenderE
     Ok(Expect { nonce: options.nonce.clone(), mode: options.mode, commands: expected })
 }
 
+/// Whether anything is done by root, where that is known before: the lock is.
+fn needs_root(commands: &[Command], options: &Options<'_>) -> bool {
+    options.lock.is_some() || commands.iter().any(|command| command.as_root)
+}
+
 /// `timeout` is told whole seconds, and 0 would mean no limit.
 fn whole_seconds(time: Duration) -> u64 {
     time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)).max(1)
@@ -318,6 +360,12 @@ fn check_options(options: &Options<'_>) -> Result<(), RenderError> {
     for path in options.search_path.split(':').chain([options.scratch]).chain(lock_path) {
         if !is_path(path) {
             return Err(RenderError::Path(path.to_owned()));
+        }
+    }
+    if let Sudo::Password(password) = options.sudo {
+        scrub::check(SUDO_PASSWORD, password)?;
+        if password.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+            return Err(RenderError::SudoPassword);
         }
     }
     if let Some(lock) = options.lock {

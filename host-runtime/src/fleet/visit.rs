@@ -15,6 +15,7 @@ use crate::event::HostResult;
 use crate::failure::Failed;
 use crate::network::Network;
 use crate::secrets::Secrets;
+use crate::sudo::SudoPassword;
 
 /// What is to be done with many hosts.
 pub struct Task {
@@ -28,6 +29,8 @@ pub struct Task {
     pub allow: Vec<String>,
     /// Where secrets come from. Not touched unless a plan that is carried out needs one.
     pub secrets: Secrets,
+    /// The password for `sudo`, where the operator gives one.
+    pub sudo: Option<SudoPassword>,
     /// How hosts are reached, by their place in `members`.
     pub connect: Box<dyn Connect>,
 }
@@ -86,10 +89,13 @@ impl Visit {
     }
 
     fn along(&self, route: &dyn Route, seat: &Seat<'_>) -> Result<Turn, Failed> {
-        let Task { network, members, allow, secrets, .. } = &*self.task;
+        let Task { network, members, allow, secrets, sudo, .. } = &*self.task;
         let member = &members[self.place(seat)];
         let transport = dial(route, seat.host(), &self.starts, seat.until())?;
         let mut host = network.on(&member.name, transport, seat.tell());
+        if let Some(password) = sudo {
+            host = host.sudo(password.clone());
+        }
         let plan = host.plan(&member.goal, allow, seat.until())?;
         if plan.holds() {
             return Ok(Turn::Done(HostResult::Holds(plan.outcome())));

@@ -287,7 +287,7 @@ fn host_key(error: &HostKeyError, to: &str) -> String {
             for place in authorities {
                 text.push_str(&format!("wanted: or a certificate of the authority at {place}; it shows a plain key\n"));
             }
-            text.push_str("do: stagecraft-net trust\n");
+            text.push_str("do: {run trust @hosts}\n");
             let kind = key.key_type().short().to_lowercase();
             text.push_str(&format!(
                 "note: on the machine's own console, `ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub` says what it is"
@@ -299,7 +299,7 @@ fn host_key(error: &HostKeyError, to: &str) -> String {
         }
         HostKeyError::Changed { shown: key, known: keys } => format!(
             "found: {}\nwanted: {}\nmeans: the machine was set up anew, or somebody stands between\ndo: find out which; \
-             only then replace the line:  stagecraft-net trust --replace",
+             only then replace the line:  {{run trust @hosts --replace}}",
             shown(key),
             known(keys)
         ),

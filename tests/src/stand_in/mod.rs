@@ -7,6 +7,8 @@
 
 mod sudo;
 
+pub use sudo::{ATTEMPTS, PASSWORD};
+
 use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;

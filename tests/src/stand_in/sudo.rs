@@ -2,8 +2,12 @@
 //!
 //! What it says itself was taken from sudo 1.9.13 with `LC_ALL=C`. Root here is the root of a user namespace, in
 //! which the one who logged in is uid 0: `id -u` says 0, files appear as root's, and the machine outside is safe. Where
-//! the system grants no user namespace, only the stand-ins believe in it. Not for: `sudo` without `-n`.
+//! the system grants no user namespace, only the stand-ins believe in it. With `-S` it reads a password
+//! from its input as the real one does.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -24,21 +28,40 @@ pub(super) fn is_root(machine: &Machine) -> bool {
     rustix::process::geteuid().is_root() || std::env::var_os(MARK).is_some() || machine.sudo == Sudo::Root
 }
 
+/// The password where the model's `sudo` asks for one.
+pub const PASSWORD: &str = "correct-horse";
+/// A line for each attempt: `right` or `wrong`.
+pub const ATTEMPTS: &str = "lab/sudo-attempts";
+
 /// Runs the rest of the words as root, or refuses; comes back only in the latter case.
 pub(super) fn run(words: &[String], machine: &Machine, manner: &Manner) -> Result<u8> {
-    let rest = match words {
-        [n, dashes, rest @ ..] if n == "-n" && dashes == "--" => rest,
-        [n, rest @ ..] if n == "-n" => rest,
-        // Without `-n` it would ask, and there is nobody.
-        _ => &[],
-    };
+    let (mut asks, mut rest) = (false, words);
+    loop {
+        match rest {
+            [word, more @ ..] if word == "-n" || word == "-k" => rest = more,
+            [word, more @ ..] if word == "-S" => (asks, rest) = (true, more),
+            [word, _, more @ ..] if word == "-p" => rest = more,
+            [word, more @ ..] if word == "--" => {
+                rest = more;
+                break;
+            }
+            _ => break,
+        }
+    }
     let Some(program) = rest.first().filter(|word| !word.starts_with('-')) else {
-        eprintln!("usage: sudo -n [--] command (the stand-in knows no other words)");
+        eprintln!(
+            "usage: sudo -n [-k] [--] command, or sudo -S -k -p '' -- command (the stand-in knows no other words)"
+        );
         return Ok(1);
     };
     if let Err(refusal) = machine.sudo() {
-        eprint!("{}", refusal.stderr);
-        return Ok(refusal.status);
+        if !asks || machine.sudo != Sudo::Password {
+            eprint!("{}", refusal.stderr);
+            return Ok(refusal.status);
+        }
+        if !takes_password()? {
+            return Ok(1);
+        }
     }
     if !is_there(program) {
         eprintln!("sudo: {program}: command not found");
@@ -66,6 +89,39 @@ pub(super) fn run(words: &[String], machine: &Machine, manner: &Manner) -> Resul
     }
     command.env("SUDO_USER", "deploy").env("SUDO_COMMAND", rest.join(" ")).env(MARK, uid.to_string());
     Err(command.exec().into())
+}
+
+/// Three attempts, a line each, read byte by byte as sudo does, so that the rest is left for the command.
+fn takes_password() -> Result<bool> {
+    for attempt in 0..3 {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        let ended = loop {
+            match rustix::io::read(std::io::stdin().as_fd(), &mut byte)? {
+                0 => break true,
+                _ if byte[0] == b'\n' => break false,
+                _ => line.push(byte[0]),
+            }
+        };
+        if ended && line.is_empty() {
+            eprintln!("\nsudo: no password was provided");
+            if attempt > 0 {
+                eprintln!("sudo: {attempt} incorrect password attempt");
+            }
+            return Ok(false);
+        }
+        let right = line == PASSWORD.as_bytes();
+        let mut attempts = OpenOptions::new().create(true).append(true).open(Path::new("/run").join(ATTEMPTS))?;
+        writeln!(attempts, "{}", if right { "right" } else { "wrong" })?;
+        if right {
+            return Ok(true);
+        }
+        if attempt < 2 {
+            eprintln!("Sorry, try again.");
+        }
+    }
+    eprintln!("sudo: 3 incorrect password attempts");
+    Ok(false)
 }
 
 /// `id` where no user namespace can be had: the machine's own, but for the question whether this is root.

@@ -96,6 +96,7 @@ pub(super) enum Frame<'a> {
     Begin { uid: Option<u32>, locked: bool, uptime: Option<u64>, connection: &'a [u8] },
     Busy(&'a [u8]),
     NoLock { uid: Option<u32>, why: &'a [u8] },
+    NoSudo { tried: bool, why: &'a [u8] },
     NoPlace(&'a [u8]),
     NoPrintf,
     Ended { index: usize, end: End },
@@ -134,6 +135,14 @@ impl<'a> Frame<'a> {
             b"no-lock" => {
                 let (uid, why) = split_word(rest);
                 Self::NoLock { uid: number(uid), why }
+            }
+            b"no-sudo" => {
+                let (stage, why) = split_word(rest);
+                match stage {
+                    b"asks" => Self::NoSudo { tried: false, why },
+                    b"refused" => Self::NoSudo { tried: true, why },
+                    _ => return None,
+                }
             }
             b"no-place" => Self::NoPlace(rest),
             b"no-printf" if rest.is_empty() => Self::NoPrintf,

@@ -158,6 +158,10 @@ fn a_refusal_is_told_with_its_words() {
     assert_eq!(refusal("~ no-lock 1000 sudo: a password is required"), Answer::NoLock { uid: Some(1000), why });
     assert_eq!(refusal("~ no-lock x"), Answer::NoLock { uid: None, why: String::new() });
     assert_eq!(refusal("~ no-place <tskey-auth-1>"), Answer::NoPlace { why: "<<secret:auth>>".to_owned() });
+    let why = "sudo: a password is required".to_owned();
+    assert_eq!(refusal("~ no-sudo asks sudo: a password is required"), Answer::NoSudo { tried: false, why });
+    let why = "Sorry, try again.".to_owned();
+    assert_eq!(refusal("~ no-sudo refused Sorry, try again."), Answer::NoSudo { tried: true, why });
     assert_eq!(refusal("~ no-printf"), Answer::NoPrintf);
     let Answer::Busy { holder } = refusal(&format!("~ busy {}", "x".repeat(900))) else { panic!() };
     assert_eq!(holder.chars().count(), 200);

@@ -8,7 +8,7 @@ use crate::argv;
 use crate::command::{Chunk, Command, Condition, Mode};
 use crate::scrub;
 
-use super::{Expect, FILE_LIMIT, KILL_AFTER, Lock, Options, RenderError};
+use super::{Expect, FILE_LIMIT, KILL_AFTER, Lock, Options, RenderError, Sudo};
 
 /// The secrets of a batch, each slot once, in the order of first use: `S0`, `S1`, …
 pub(super) struct Secrets<'c, 's>(Vec<(&'c str, &'s [u8])>);
@@ -38,8 +38,9 @@ impl<'c, 's> Secrets<'c, 's> {
 }
 
 /// More than the script can need, so that its buffer never grows.
-pub(super) fn room(commands: &[Command], secrets: &Secrets<'_, '_>) -> usize {
-    let fixed = 8 * 1024;
+pub(super) fn room(commands: &[Command], secrets: &Secrets<'_, '_>, sudo: Sudo<'_>) -> usize {
+    let password = if let Sudo::Password(password) = sudo { argv::quoted_len(password) } else { 0 };
+    let fixed = 10 * 1024 + password;
     let values: usize = secrets.0.iter().map(|(_, value)| argv::quoted_len(value) + 32).sum();
     let each = |command: &Command| {
         let words: usize = command.argv.iter().map(|word| argv::quoted_len(word.as_bytes()) + 1).sum();
@@ -70,8 +71,17 @@ pub(super) struct Batch<'a> {
     pub(super) commands: &'a [Command],
     pub(super) expect: &'a Expect,
     pub(super) secrets: &'a Secrets<'a, 'a>,
+    /// Root is to be had by [`Batch::sudo`].
+    pub(super) asks: bool,
     pub(super) out: &'a mut Vec<u8>,
 }
+
+/// Runs as root in front of a command: reads past the line `$1`, and becomes the command.
+const BEHIND: &str = "while IFS= read -r x || exit 97; do case $x in \"$1\") break;; esac; done; shift; exec \"$@\"";
+/// The line behind the password and the spare lines.
+const MARKER: &str = "-- stagecraft-net: what follows is for the command --";
+/// Where `sudo` asks again though the password was good a moment ago, it gets these, and not what the command is given.
+const SPARE_LINES: usize = 12;
 
 /// Runs as root and holds the lock `$1` for `$2` until its standard input ends. 7 is the lock; `cat` keeps it.
 const HOLDER: &str = "umask 077; exec 7>>\"$1\" || exit 1; flock -n 7; case $? in 0) ;; \
@@ -123,6 +133,9 @@ impl Batch<'_> {
             "f=0 g=0 l=unlocked U=$(id -u) R='sudo -n --'",
             "case $U in 0) R=;; esac",
         ]);
+        if self.asks {
+            self.sudo(options.sudo);
+        }
         if self.needs_place() || options.lock.is_some() {
             self.text("P=");
             self.word(options.scratch.as_bytes());
@@ -150,6 +163,41 @@ impl Batch<'_> {
         self.lines(&["u; p \"begin $U $l $t $SSH_CONNECTION\""]);
     }
 
+    /// Finds out how root is to be had: `r` runs what follows it as root, `w` writes what must stand before its input.
+    fn sudo(&mut self, sudo: Sudo<'_>) {
+        let trial = format!("timeout -k {} -- 10 true", KILL_AFTER.as_secs());
+        self.lines(&[
+            "w() { :; }",
+            "r() { $R \"$@\"; }",
+            // Why not, on one line.
+            "v() { s=; for y in $x; do s=\"$s $y\"; done; p \"no-sudo $1$s\"; p end; }",
+            &format!("case $U in 0) ;; *) x=$(sudo -n -k -- {trial} 2>&1) || {{"),
+        ]);
+        if let Sudo::Password(password) = sudo {
+            self.text("W=");
+            self.word(password);
+            self.text("\nM=");
+            self.word(MARKER.as_bytes());
+            self.text("\nG=");
+            self.word(BEHIND.as_bytes());
+            let spare = "\\n".repeat(SPARE_LINES);
+            self.lines(&[
+                "",
+                &format!("x=$(printf '%s\\n' \"$W\" | sudo -S -k -p '' -- {trial} 2>&1) || {{ v refused; return; }}"),
+                &format!("w() {{ printf '%s\\n{spare}%s\\n' \"$W\" \"$M\"; }}"),
+                "r() { sudo -S -k -p '' -- sh -c \"$G\" sh \"$M\" \"$@\"; }",
+            ]);
+        } else {
+            self.lines(&["v asks; return"]);
+        }
+        self.lines(&["};; esac"]);
+    }
+
+    /// What stands in front of a command for root.
+    fn root(&self) -> &'static str {
+        if self.asks { "r " } else { "$R " }
+    }
+
     /// Starts the holder and waits for its word. `9` keeps it alive: closed for every child.
     fn lock(&mut self, lock: &Lock<'_>) {
         let bound = self
@@ -158,7 +206,8 @@ impl Batch<'_> {
             .iter()
             .fold(60, |sum: u64, command| sum.saturating_add(command.timeout).saturating_add(KILL_AFTER.as_secs()));
         self.lines(&["mkfifo \"$d/a\" \"$d/b\" || { p 'no-place mkfifo failed'; p end; return; }"]);
-        self.text(&format!("$R timeout -k {} -- {bound} sh -c ", KILL_AFTER.as_secs()));
+        self.text(self.root());
+        self.text(&format!("timeout -k {} -- {bound} sh -c ", KILL_AFTER.as_secs()));
         self.word(HOLDER.as_bytes());
         self.text(" sh ");
         self.word(lock.path.as_bytes());
@@ -167,7 +216,7 @@ impl Batch<'_> {
         self.lines(&[
             " <\"$d/a\" >\"$d/b\" 2>&1 3>&- &",
             "h=$!",
-            "exec 9>\"$d/a\" 8<\"$d/b\"; w=",
+            if self.asks { "exec 9>\"$d/a\" 8<\"$d/b\"; w >&9; w=" } else { "exec 9>\"$d/a\" 8<\"$d/b\"; w=" },
             "while read -r x <&8; do case $x in held) l=locked; break;; \"busy \"*) l=busy; w=${x#busy }; break;; ?*) w=$x;; esac; done",
             // Both ends are open, and nothing need be left behind if this shell is killed.
             if self.needs_place() { "exec 8<&-; rm -f \"$d/a\" \"$d/b\"" } else { "exec 8<&-; rm -rf \"$d\"; trap - EXIT" },
@@ -300,7 +349,7 @@ impl Batch<'_> {
     /// Standard input, in front of the pipe that it always is.
     fn feed(&mut self, place: usize) {
         let command = &self.commands[place];
-        self.text("{ :;");
+        self.text(if self.asks && command.as_root { "{ w;" } else { "{ :;" });
         for chunk in &command.stdin {
             match chunk {
                 Chunk::Bytes(bytes) => self.bytes(bytes),
@@ -338,7 +387,7 @@ impl Batch<'_> {
     fn program(&mut self, place: usize) {
         let command = &self.commands[place];
         if command.as_root {
-            self.text("$R ");
+            self.text(self.root());
         }
         self.text(&format!("timeout -k {} -- {}", KILL_AFTER.as_secs(), self.expect.commands[place].timeout));
         if !command.env.is_empty() {

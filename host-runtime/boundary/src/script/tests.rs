@@ -55,6 +55,32 @@ fn a_run_reads_as_it_is_documented() {
 }
 
 #[test]
+fn a_run_with_a_password_for_sudo_reads_as_it_is_documented() {
+    let batch = [command(&["id"]), Command { as_root: true, ..with_stdin(vec![Chunk::Secret("auth".to_owned())]) }];
+    let nonce = nonce();
+    let secrets = |_: &str| Some(KEY);
+    let options = Options { sudo: Sudo::Password(b"it's-the-password"), ..Options::run(&nonce, LOCK, &secrets) };
+    let script = render(&batch, &options).unwrap();
+    insta::assert_snapshot!(String::from_utf8_lossy(&script.input));
+}
+
+#[test]
+fn a_password_stands_only_where_root_is_needed_and_only_one_that_can_be_kept_out_of_what_is_printed() {
+    let nonce = nonce();
+    let probe = |password: &'static [u8], as_root| {
+        let options = Options { sudo: Sudo::Password(password), ..Options::probe(&nonce) };
+        let commands = [Command { as_root, ..command(&["id"]) }];
+        render(&commands, &options).map(|script| String::from_utf8_lossy(&script.input).into_owned())
+    };
+    let holds = |as_root| probe(b"the-password", as_root).unwrap().contains("the-password");
+    assert_eq!([holds(false), holds(true)], [false, true]);
+    assert!(matches!(probe(b"short", true), Err(RenderError::WeakSecret(_))));
+    for two in [b"two\nlines-of-it".as_slice(), b"two\rlines-of-it"] {
+        assert_eq!(probe(two, true), Err(RenderError::SudoPassword));
+    }
+}
+
+#[test]
 fn a_probe_reads_as_it_is_documented() {
     let batch = [command(&["uname"]), command(&["id"]), with_stdin(vec![Chunk::StdoutOf(0)])];
     let script = probe(&batch).unwrap();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use boundary::answer::{Answer, Limits, Ran, Reader};
 use boundary::command::{Chunk, Command, Condition, Mode, Output};
-use boundary::script::{self, Lock, Nonce, Options, SEARCH_PATH, Script};
+use boundary::script::{self, Lock, Nonce, Options, SEARCH_PATH, SUDO_PASSWORD, Script, Sudo};
 use boundary::scrub::Scrubber;
 
 /// What sshd would say.
@@ -48,6 +48,7 @@ pub struct Machine {
     /// The user to run as, for what root would not show; only root can.
     pub uid: Option<u32>,
     pub secrets: Vec<(&'static str, Vec<u8>)>,
+    pub sudo: Sudo<'static>,
     pub lock: bool,
     pub owner: &'static str,
     /// More environment of the login shell.
@@ -68,6 +69,7 @@ impl Machine {
             shell,
             uid: None,
             secrets: Vec::new(),
+            sudo: Sudo::Free,
             lock: false,
             owner: "test on localhost",
             poison: Vec::new(),
@@ -98,6 +100,7 @@ impl Machine {
         let options = Options {
             mode,
             lock,
+            sudo: self.sudo,
             secrets: &secrets,
             search_path: &search_path,
             scratch: &scratch,
@@ -109,7 +112,12 @@ impl Machine {
     }
 
     pub fn scrubber(&self) -> Scrubber {
-        Scrubber::new(self.secrets.iter().map(|(slot, value)| (*slot, value.as_slice()))).unwrap()
+        let password = match self.sudo {
+            Sudo::Password(password) => Some((SUDO_PASSWORD, password)),
+            _ => None,
+        };
+        let values = self.secrets.iter().map(|(slot, value)| (*slot, value.as_slice())).chain(password);
+        Scrubber::new(values).unwrap()
     }
 
     /// Starts the line in a login shell, as sshd does: three pipes and nothing else.

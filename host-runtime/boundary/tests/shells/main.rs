@@ -8,4 +8,5 @@ mod lock;
 mod logins;
 mod machine;
 mod secrets;
+mod sudo;
 mod words;

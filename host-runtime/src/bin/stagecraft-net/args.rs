@@ -9,6 +9,7 @@ use stagecraft_net::artifact::Digest;
 use stagecraft_net::host::DISRUPTIVE;
 
 use crate::report::{ExportFormat, Form};
+use crate::secrets::SecretArgs;
 
 /// Brings the hosts of a stagecraft.yml into their network, through a sandboxed provider, over SSH.
 #[derive(Debug, Parser)]
@@ -52,6 +53,8 @@ pub(crate) struct Global {
     /// Write down every command that runs anywhere, JSON lines appended to this file; `-` is standard output
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) secrets: SecretArgs,
     /// JSON lines on standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,

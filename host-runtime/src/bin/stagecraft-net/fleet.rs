@@ -9,7 +9,6 @@ use stagecraft_net::contract::Goal;
 use stagecraft_net::event::{Counts, Event, Fault, SCHEMA, Tell};
 use stagecraft_net::fleet::{Act, Limits, Member, OverSsh, Task};
 use stagecraft_net::inventory::HostSpec;
-use stagecraft_net::secrets::Secrets;
 use stagecraft_net::ssh::Trust;
 use stagecraft_net::until::Cancel;
 
@@ -60,7 +59,12 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
         Err(error) => return stop(Stop::new(Fault::Outside, format!("this machine has no descriptor left: {error}"))),
     };
 
-    let notices = project.notices();
+    let mut notices = project.notices();
+    let given = match global.secrets.open(&project.network.provider().descriptor().secrets, &cancel) {
+        Ok(given) => given,
+        Err(why) => return stop(why),
+    };
+    notices.extend(given.notices);
     let Project { inventory, network } = project;
     let options = again(global, &[]);
     let mut again = again(global, order.hosts);
@@ -115,7 +119,8 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
         network,
         act: order.act,
         allow: order.allow,
-        secrets: Secrets::from_env(),
+        secrets: given.secrets,
+        sudo: given.sudo,
         connect: Box::new(OverSsh::new(&hosts, trust).ask_passphrases(passphrase::asker(cancel.clone()))),
     };
     let mut limits = Limits::default();

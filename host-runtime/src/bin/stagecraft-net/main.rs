@@ -17,6 +17,7 @@ mod plan;
 mod project;
 mod provider;
 mod report;
+mod secrets;
 mod signals;
 mod status;
 mod up;

@@ -1,6 +1,6 @@
-//! Asks the person at the terminal for the passphrase of a key file, without showing what is typed.
+//! Asks the person at the terminal for a passphrase or a password, without showing what is typed.
 //!
-//! Each file is asked for once in a run, whichever hosts need it. Without a terminal nobody is asked, and such a key
+//! Each key file is asked for once in a run, whichever hosts need it. Without a terminal nobody is asked, and such a key
 //! works through an agent only.
 
 use std::collections::HashMap;
@@ -26,11 +26,22 @@ pub(crate) fn asker(cancel: Cancel) -> Passphrases {
     let known: Mutex<HashMap<PathBuf, Option<Zeroizing<String>>>> = Mutex::default();
     Arc::new(move |file: &Path| {
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.entry(file.to_owned()).or_insert_with(|| ask(file, &cancel)).clone()
+        known.entry(file.to_owned()).or_insert_with(|| ask_for_file(file, &cancel)).clone()
     })
 }
 
-fn ask(file: &Path, cancel: &Cancel) -> Option<Zeroizing<String>> {
+fn ask_for_file(file: &Path, cancel: &Cancel) -> Option<Zeroizing<String>> {
+    let name = boundary::text::one_line(file.to_string_lossy().as_bytes());
+    ask(&format!("passphrase of {name}"), cancel)
+}
+
+/// Whether there is a terminal to ask on.
+pub(crate) fn can_ask() -> bool {
+    File::options().read(true).write(true).open("/dev/tty").is_ok_and(|terminal| tcgetattr(&terminal).is_ok())
+}
+
+/// Asks the person at the terminal for something that is not shown. `None`: there is nobody, or nothing was typed.
+pub(crate) fn ask(what: &str, cancel: &Cancel) -> Option<Zeroizing<String>> {
     let mut terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
     let before = tcgetattr(&terminal).ok()?;
     let mut hidden = before.clone();
@@ -40,8 +51,7 @@ fn ask(file: &Path, cancel: &Cancel) -> Option<Zeroizing<String>> {
     let typed = tcsetattr(&terminal, OptionalActions::Flush, &hidden)
         .is_ok()
         .then(|| {
-            let name = boundary::text::one_line(file.to_string_lossy().as_bytes());
-            write!(terminal, "\r\x1b[Kpassphrase of {name}: ").ok()?;
+            write!(terminal, "\r\x1b[K{what}: ").ok()?;
             read_line(&mut terminal, cancel)
         })
         .flatten();
@@ -62,7 +72,7 @@ fn read_line(terminal: &mut File, cancel: &Cancel) -> Option<Zeroizing<String>> 
         let read = terminal.read(piece.as_mut_slice()).ok()?;
         line.extend_from_slice(&piece[..read]);
         if read == 0 || line.ends_with(b"\n") {
-            let text = str::from_utf8(line.trim_ascii_end()).ok()?;
+            let text = str::from_utf8(&line).ok()?.trim_end_matches(['\n', '\r']);
             return (!text.is_empty()).then(|| Zeroizing::new(text.to_owned()));
         }
     }

@@ -156,6 +156,7 @@ pub(crate) fn again(global: &Global, hosts: &[String]) -> String {
     if global.env != "dev" {
         let _ = write!(again, " -e {}", quoted(&global.env));
     }
+    again += &global.secrets.again();
     for host in hosts {
         let _ = write!(again, " {}", quoted(host));
     }

@@ -12,18 +12,14 @@ use std::time::Instant;
 use stagecraft_net::artifact::Digest;
 use stagecraft_net::contract::{Diagnostic, Fact, Node, Severity, Step};
 use stagecraft_net::event::{Counts, Event, Fault, HostResult, Sent};
-use stagecraft_net::failure::{Changed, Failed, Kind};
+use stagecraft_net::failure::{Changed, Failed, Kind, WRONG_SUDO_PASSWORD};
 use stagecraft_net::inventory::Finding;
-use stagecraft_net::ssh::UNKNOWN_HOST_KEY;
 
 use super::answer::{Entry, Found, Paint, Rendered, Roll};
 use super::block::{self, Block, Tint, tint};
 use super::group::{Alike, fold, gather, ranges};
 use super::progress::Progress;
 use super::{Context, Reader, advice};
-
-/// The command for host keys that are not known, as the library names it.
-const TRUST: &str = "do: stagecraft-net trust";
 
 /// How things may look.
 #[derive(Debug, Clone, Default)]
@@ -278,7 +274,9 @@ impl<O: Write, E: Write> Screen<O, E> {
         let groups = gather(tried);
         // The hosts that were not tried belong to the failure that kept them back.
         let secret = |kind| matches!(kind, Kind::SecretInvalid | Kind::SecretMissing | Kind::TagsNotPermitted);
-        let last_secret = groups.iter().rposition(|group| secret(group.what.failed.kind));
+        let password = |failed: &Failed| failed.diagnostics.iter().any(|one| one.code == WRONG_SUDO_PASSWORD);
+        let last_secret =
+            groups.iter().rposition(|group| secret(group.what.failed.kind) || password(&group.what.failed));
         let mut blocks = Vec::new();
         for (index, group) in groups.iter().enumerate() {
             let all = self.look.verbose > 0;
@@ -319,12 +317,7 @@ impl<O: Write, E: Write> Screen<O, E> {
     /// What else a diagnostic says, and where its cause stands in the file.
     fn detail(&self, block: &mut Block, diagnostic: &Diagnostic, hosts: &[&str]) {
         let detail = diagnostic.detail.as_deref().unwrap_or_default();
-        if diagnostic.code == UNKNOWN_HOST_KEY {
-            // The same file, environment and hosts.
-            block.detail(&detail.replace(TRUST, &format!("{TRUST}{}", self.context.again)));
-        } else {
-            block.detail(&advice::render(detail, hosts, &self.context.options));
-        }
+        block.detail(&advice::render(detail, hosts, &self.context.options));
         if let (Some(pointer), Some(inventory)) = (&diagnostic.config_path, &self.context.inventory) {
             block.place(&format!("{}  {pointer}", inventory.whence(pointer)));
         }

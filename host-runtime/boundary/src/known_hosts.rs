@@ -371,8 +371,9 @@ fn matches_list(name: &[u8], list: &[u8]) -> bool {
 }
 
 /// Whether a pattern covers all of a name: `*` any bytes, `?` any one. Goes back only to the last `*`, so it takes at
-/// most the product of both lengths.
-fn matches(name: &[u8], pattern: &[u8]) -> bool {
+/// most the product of both lengths. The patterns of `ssh_config` are the same.
+#[must_use]
+pub fn matches(name: &[u8], pattern: &[u8]) -> bool {
     let (mut at, mut on) = (0, 0);
     // Where the last `*` stands, and how far the name is taken to reach into it.
     let mut star: Option<(usize, usize)> = None;

@@ -3,13 +3,14 @@
 use super::dial::{Connect, Refused, Route};
 use crate::failure::Failed;
 use crate::inventory::HostSpec;
-use crate::ssh::{Endpoint, Passphrases, Target, Trust, connect, resolve};
+use crate::ssh::{Endpoint, Passphrases, Resolver, Target, Trust, connect};
 use crate::transport::Transport;
 use crate::until::Until;
 
 /// Reaches the hosts of an inventory over SSH, as an operator's own `ssh` would.
 pub struct OverSsh {
     endpoints: Vec<Endpoint>,
+    resolver: Resolver,
     trust: Trust,
     passphrases: Option<Passphrases>,
 }
@@ -30,7 +31,7 @@ impl OverSsh {
             jump: host.jump.clone(),
             known_as: host.known_as.clone(),
         };
-        Self { endpoints: hosts.iter().map(endpoint).collect(), trust, passphrases: None }
+        Self { endpoints: hosts.iter().map(endpoint).collect(), resolver: Resolver::here(), trust, passphrases: None }
     }
 
     /// Asks a person for the passphrases of key files.
@@ -43,7 +44,7 @@ impl OverSsh {
 
 impl Connect for OverSsh {
     fn route(&self, host: usize, until: &Until) -> Result<Box<dyn Route>, Failed> {
-        let target = resolve(&self.endpoints[host], until).map_err(|error| error.failed())?;
+        let target = self.resolver.resolve(&self.endpoints[host], until).map_err(|error| error.failed())?;
         let target = match &self.passphrases {
             Some(ask) => target.ask_passphrases(ask.clone()),
             None => target,

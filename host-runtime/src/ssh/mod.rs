@@ -17,7 +17,7 @@
 //!
 //! | module | is for |
 //! |---|---|
-//! | `target`, `config`, `name` | where and how to connect: the project's file, `ssh -G` |
+//! | `target`, `config`, `alike`, `name` | where and how to connect: the project's file, `ssh -G` |
 //! | `trust` | the server's key |
 //! | `login`, `keys`, `agent` | the user's keys |
 //! | `dial`, `proxy` | what carries the bytes |
@@ -28,6 +28,7 @@
 //! Not for: what is sent and what it means ([`crate::session`]), nor how many at a time ([`crate::fleet`]).
 
 mod agent;
+mod alike;
 mod config;
 mod connection;
 mod dial;
@@ -44,6 +45,7 @@ mod wire;
 pub use connection::{Connection, connect};
 pub use error::{ConnectError, Stage, UNKNOWN_HOST_KEY};
 pub use login::{Outcome, Refusal, Tried};
+pub(crate) use target::Resolver;
 pub use target::{Endpoint, Passphrases, ResolveError, Target, resolve};
 pub use trust::{HostKeyError, Trust};
 pub use wire::Traffic;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use boundary::known_hosts::Pin;
 use zeroize::Zeroizing;
 
+use super::alike::{Alike, Asked, Said};
 use super::config::{Dump, Tokens};
 use super::name::{Hop, host_name, place, user_name};
 use crate::failure::{Failed, Kind};
@@ -256,29 +257,34 @@ impl ResolveError {
 /// # Errors
 /// See [`ResolveError`]. Nothing is sent over the network, except what the user's own `ssh_config` asks for.
 pub fn resolve(endpoint: &Endpoint, until: &Until) -> Result<Target, ResolveError> {
-    Local::here().resolve(endpoint, until)
+    Resolver::here().resolve(endpoint, until)
 }
 
-/// What this machine adds: looked at once, so that tests can say it.
-struct Local {
+/// Finds out where and how to connect to the hosts of a run: as [`resolve`], and `ssh` is asked once for hosts that
+/// `ssh_config` does not tell apart. What this machine adds is looked at once, so that tests can say it.
+pub(crate) struct Resolver {
     ssh: &'static str,
     home: Option<PathBuf>,
     user: Option<String>,
     agent: Option<PathBuf>,
+    alike: Alike,
 }
 
-impl Local {
-    fn here() -> Self {
+impl Resolver {
+    /// For this machine, as it is now.
+    pub(crate) fn here() -> Self {
         let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         Self {
             ssh: "ssh",
             home: var("HOME").map(PathBuf::from),
             user: var("USER").or_else(|| var("LOGNAME")).and_then(|name| name.into_string().ok()),
             agent: var("SSH_AUTH_SOCK").map(PathBuf::from),
+            alike: Alike::default(),
         }
     }
 
-    fn resolve(&self, endpoint: &Endpoint, until: &Until) -> Result<Target, ResolveError> {
+    /// See [`resolve`].
+    pub(crate) fn resolve(&self, endpoint: &Endpoint, until: &Until) -> Result<Target, ResolveError> {
         let name = &endpoint.name;
         let asked = match &endpoint.address {
             Some(address) => host_name("address", address)?,
@@ -290,7 +296,7 @@ impl Local {
         let (dump, ssh_is_here) = match self.dump(endpoint, asked, until)? {
             Some(dump) => (dump, true),
             None if endpoint.address.is_none() => return Err(ResolveError::NoSsh { name: name.clone() }),
-            None => (Dump::default(), false),
+            None => (Arc::default(), false),
         };
         if dump.is_yes("proxyusefdpass") {
             return Err(ResolveError::Unsupported { name: name.clone(), option: "ProxyUseFdpass yes".to_owned() });
@@ -376,10 +382,20 @@ impl Local {
         })
     }
 
-    /// What `ssh -G` says of `asked`; `None` when there is no such program.
-    fn dump(&self, endpoint: &Endpoint, asked: &str, until: &Until) -> Result<Option<Dump>, ResolveError> {
+    /// What `ssh -G` says of `asked`, or of a host like it; `None` when there is no such program.
+    fn dump(&self, endpoint: &Endpoint, asked: &str, until: &Until) -> Result<Option<Arc<Dump>>, ResolveError> {
+        let ask = || self.ask(endpoint, asked, until);
+        if endpoint.address.is_none() {
+            return Ok(ask()?.map(|said| Arc::new(said.dump)));
+        }
+        let (port, user) = (endpoint.port.is_some(), endpoint.user.is_some());
+        self.alike.answer(Asked { config: endpoint.config.as_deref(), address: asked, port, user }, ask)
+    }
+
+    fn ask(&self, endpoint: &Endpoint, asked: &str, until: &Until) -> Result<Option<Said>, ResolveError> {
         let mut command = Command::new(self.ssh);
-        command.arg("-G");
+        // With `-v` it says which files it reads.
+        command.args(["-G", "-v"]);
         if let Some(file) = &endpoint.config {
             command.arg("-F").arg(file);
         }
@@ -399,14 +415,22 @@ impl Local {
                 None => failed(format!("`ssh -G` did not answer in {} s", PATIENCE.as_secs())),
             }),
             Err(error) => Err(failed(format!("`ssh -G`: {error}"))),
-            Ok(Answer { status, stdout, .. }) if status.success() => {
-                Ok(Some(Dump::parse(&String::from_utf8_lossy(&stdout))))
-            }
+            Ok(Answer { status, stdout, stderr }) if status.success() => Ok(Some(Said {
+                dump: Dump::parse(&String::from_utf8_lossy(&stdout)),
+                log: String::from_utf8_lossy(&stderr).into_owned(),
+            })),
             Ok(Answer { status, stderr, .. }) => {
-                Err(failed(format!("`ssh -G` ended with {status}: {}", String::from_utf8_lossy(&stderr).trim())))
+                let said = String::from_utf8_lossy(&stderr);
+                let words: Vec<&str> = said.lines().map(str::trim).filter(|line| !is_chatter(line)).collect();
+                Err(failed(format!("`ssh -G` ended with {status}: {}", words.join(" "))))
             }
         }
     }
+}
+
+/// Whether this line of `ssh -v` is there for `-v` only.
+fn is_chatter(line: &str) -> bool {
+    line.is_empty() || line.starts_with("debug1: ") || line.starts_with("OpenSSH_")
 }
 
 /// What carries the bytes to the host, and whose `MaxStartups` counts.

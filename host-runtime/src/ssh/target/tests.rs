@@ -6,8 +6,14 @@ fn soon() -> Until {
 }
 
 /// A machine with a home, a user and an agent.
-fn local(ssh: &'static str) -> Local {
-    Local { ssh, home: Some("/home/me".into()), user: Some("me".to_owned()), agent: Some("/run/agent".into()) }
+fn local(ssh: &'static str) -> Resolver {
+    Resolver {
+        ssh,
+        home: Some("/home/me".into()),
+        user: Some("me".to_owned()),
+        agent: Some("/run/agent".into()),
+        alike: Alike::default(),
+    }
 }
 
 /// Resolves `endpoint` with this `ssh_config`, or says visibly that there is no `ssh` here.
@@ -158,4 +164,43 @@ fn what_cannot_be_honoured_is_said_and_so_is_what_ssh_says() {
     let Some(target) = with_config("NoSuchOption yes\n", named("a")) else { return };
     let error = target.unwrap_err();
     assert!(error.to_string().contains("nosuchoption"), "{error}");
+}
+
+#[test]
+fn hosts_that_share_an_answer_of_ssh_keep_what_is_their_own() {
+    if Command::new("ssh").arg("-V").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "there is no ssh program here");
+        return eprintln!("skipped: there is no ssh program here");
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("config");
+    let config = "Host 10.0.0.*\n ProxyJump 10.0.0.9\n ConnectTimeout 7\nHost 10.0.0.2\n IdentityFile /two-%h\n\
+                  Host *\n User ada\n IdentityFile /any-%h\n";
+    std::fs::write(&file, config).expect("written");
+    let resolver = local("ssh");
+    let ask = |address: &str, user: Option<&str>, port: Option<u16>| {
+        let endpoint = Endpoint {
+            address: Some(address.to_owned()),
+            config: Some(file.clone()),
+            ..named(&format!("host-{address}"))
+        };
+        resolver.resolve(&Endpoint { user: user.map(str::to_owned), port, ..endpoint }, &soon())
+    };
+    let found = |address: &str, user, port| ask(address, user, port).expect("a target");
+    for _ in 0..2 {
+        let jumped = [found("10.0.0.1", None, Some(2201)), found("10.0.0.3", None, Some(2203))];
+        assert_eq!(jumped.each_ref().map(ToString::to_string), ["ada@10.0.0.1:2201", "ada@10.0.0.3:2203"]);
+        for (target, address) in jumped.iter().zip(["10.0.0.1:2201", "10.0.0.3:2203"]) {
+            let Route::Jump { last, arguments } = &target.route else { panic!("{:?}", target.route) };
+            assert_eq!((last.as_str(), arguments.last().map(String::as_str)), ("10.0.0.9", Some(address)));
+            assert_eq!(target.address_limit, Some(Duration::from_secs(7)));
+        }
+        assert_eq!(jumped[1].identities, [Path::new("/any-10.0.0.3")]);
+        assert_eq!(found("10.0.0.2", None, None).identities, [Path::new("/two-10.0.0.2"), Path::new("/any-10.0.0.2")]);
+        // `ssh` has its own opinion of a host that is its own jump host, and is asked for it.
+        let own = ask("10.0.0.9", None, None);
+        assert!(own.as_ref().map_or(true, |target| target.route == Route::Direct), "{own:?}");
+        assert_eq!(found("192.0.2.1", Some("cy"), None).route, Route::Direct);
+        assert_eq!(found("192.0.2.2", Some("bo"), None).to_string(), "bo@192.0.2.2:22");
+    }
 }

@@ -21,14 +21,28 @@
 
 mod case;
 mod contract;
+mod daemon;
 mod journey;
+mod leave;
+mod oauth;
 mod page;
+mod present;
 mod runner;
+mod secrets;
+mod server_side;
 
 pub(crate) use case::{Case, Test, test};
 
 /// Every file of tests.
-const ALL: &[(&str, &[Test])] = &[("journey", journey::TESTS)];
+const ALL: &[(&str, &[Test])] = &[
+    ("journey", journey::TESTS),
+    ("leave", leave::TESTS),
+    ("daemon", daemon::TESTS),
+    ("server_side", server_side::TESTS),
+    ("present", present::TESTS),
+    ("oauth", oauth::TESTS),
+    ("secrets", secrets::TESTS),
+];
 
 fn main() -> std::process::ExitCode {
     runner::run(ALL)

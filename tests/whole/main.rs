@@ -12,6 +12,7 @@ mod journey;
 mod laws;
 mod lies;
 mod measure;
+mod pages;
 mod rig;
 mod secrets;
 mod ssh;

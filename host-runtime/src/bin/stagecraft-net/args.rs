@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use stagecraft_net::artifact::Digest;
 use stagecraft_net::host::DISRUPTIVE;
 
-use crate::report::{ExportFormat, Form};
+use crate::report::{ExportFormat, Form, PageFile};
 use crate::secrets::SecretArgs;
 
 /// Brings the hosts of a stagecraft.yml into their network, through a sandboxed provider, over SSH.
@@ -55,6 +55,9 @@ pub(crate) struct Global {
     pub(crate) journal: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) secrets: SecretArgs,
+    /// Write a page about the run, as Markdown or HTML by how the name ends
+    #[arg(long, global = true, value_name = "FILE.md|FILE.html", value_parser = PageFile::parse)]
+    pub(crate) report: Option<PageFile>,
     /// JSON lines on standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -253,6 +256,7 @@ mod tests {
             "plan --timeout ms",
             "up --allow all",
             "up --approve sha256:12",
+            "up --report page.txt",
             "nonsense",
             "provider inspect",
         ] {

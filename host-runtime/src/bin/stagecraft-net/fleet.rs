@@ -82,7 +82,11 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
         wishes: wishes.clone(),
         environment: global.env.clone(),
         now: now(),
+        page: global.report.clone(),
     };
+    if let Some((page, Err(error))) = global.report.as_ref().map(|page| (page, page.probe())) {
+        return stop(Stop::new(Fault::Outside, format!("{} cannot be written: {error}", page.path().display())));
+    }
     let report = match report(global.json, global.verbose, context) {
         Ok(report) => Arc::new(report),
         Err(exit) => return exit,

@@ -5,8 +5,12 @@
 mod advice;
 mod answer;
 mod block;
+mod course;
+mod failing;
+mod github;
 mod group;
 mod json;
+mod page;
 mod progress;
 mod screen;
 
@@ -20,10 +24,11 @@ use stagecraft_net::event::{Event, Tell};
 use stagecraft_net::inventory::Inventory;
 
 pub(crate) use answer::{Answer, ExportFormat, Form, Wish, now};
+pub(crate) use page::PageFile;
 pub(crate) use screen::{Look, Screen};
 
 /// What a reader knows of the run besides its events.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Context {
     /// The file that the run is about.
     pub(crate) inventory: Option<Arc<Inventory>>,
@@ -39,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) environment: String,
     /// When the run began.
     pub(crate) now: Timestamp,
+    /// Where a page about the run is written.
+    pub(crate) page: Option<PageFile>,
 }
 
 /// Renders events, in the order in which they come.
@@ -54,23 +61,36 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(mut reader: Box<dyn Reader>) -> std::io::Result<Self> {
+    pub(crate) fn new(mut readers: Vec<Box<dyn Reader>>) -> std::io::Result<Self> {
         let (events, told): (Sender<Event>, Receiver<Event>) = channel();
         let reader = std::thread::Builder::new().name("report".to_owned()).spawn(move || {
             for event in told {
-                reader.read(event);
+                if let Some((last, others)) = readers.split_last_mut() {
+                    others.iter_mut().for_each(|reader| reader.read(event.clone()));
+                    last.read(event);
+                }
             }
         })?;
         Ok(Self { events: Mutex::new(Some(events)), reader: Mutex::new(Some(reader)) })
     }
 
-    /// For programs, or for people on this terminal.
+    /// For programs, or for people on this terminal; besides, for the page about the run, and for a workflow.
     pub(crate) fn open(json: bool, look: Look, context: Context) -> std::io::Result<Self> {
-        Self::new(if json {
-            Box::new(json::Json::new(std::io::stdout(), look.verbose, context.options))
+        let mut readers: Vec<Box<dyn Reader>> = Vec::new();
+        if let Some(file) = &context.page {
+            readers.push(Box::new(page::Writer::new(file.clone(), context.clone())));
+        }
+        let workflow = (github::is_here() && !json).then(|| context.clone());
+        if json {
+            readers.push(Box::new(json::Json::new(std::io::stdout(), look.verbose, context.options)));
         } else {
-            Box::new(Screen::new(std::io::stdout(), std::io::stderr(), look, context))
-        })
+            readers.push(Box::new(Screen::new(std::io::stdout(), std::io::stderr(), look, context)));
+        }
+        // Behind the screen: what people read comes first.
+        if let Some(context) = workflow {
+            readers.push(Box::new(github::Github::new(std::io::stderr(), context)));
+        }
+        Self::new(readers)
     }
 
     /// Waits until everything that was told is written.

@@ -10,14 +10,15 @@ use std::os::fd::AsFd as _;
 use std::time::Instant;
 
 use stagecraft_net::artifact::Digest;
-use stagecraft_net::contract::{Diagnostic, Fact, Node, Severity, Step};
+use stagecraft_net::contract::{Fact, Node, Severity, Step};
 use stagecraft_net::event::{Counts, Event, Fault, HostResult, Sent};
-use stagecraft_net::failure::{Changed, Failed, Kind, WRONG_SUDO_PASSWORD};
+use stagecraft_net::failure::{Changed, Kind};
 use stagecraft_net::inventory::Finding;
 
 use super::answer::{Entry, Found, Paint, Rendered, Roll};
-use super::block::{self, Block, Tint, tint};
-use super::group::{Alike, fold, gather, ranges};
+use super::block::{Block, Tint, tint};
+use super::failing::{detail, failing};
+use super::group::{fold, gather};
 use super::progress::Progress;
 use super::{Context, Reader, advice};
 
@@ -253,74 +254,16 @@ impl<O: Write, E: Write> Screen<O, E> {
                 let hosts = fold(&group.hosts, self.look.verbose > 0);
                 let mut block = Block::new(severity(group.what.severity), &group.what.code, &hosts, self.look.color.1);
                 block.lead(group.what.summary.clone());
-                self.detail(&mut block, &group.what, &group.hosts);
+                detail(&mut block, &group.what, &group.hosts, &self.context);
                 block
             })
             .collect()
     }
 
     fn failures(&self) -> Vec<Block> {
-        let color = self.look.color.1;
-        let failed = self.ended(|result| match result {
-            HostResult::Failed(failed) => Some(failed),
-            _ => None,
-        });
-        let failed = failed.map(|(host, failed)| {
-            let begun = self.begun.get(host).cloned().unwrap_or_default();
-            (host, Failure { failed: failed.clone(), begun })
-        });
-        let (skipped, tried): (Vec<_>, Vec<_>) = failed.partition(|(_, one)| one.failed.kind == Kind::Skipped);
-        let skipped: Vec<&str> = skipped.iter().map(|(host, _)| *host).collect();
-        let groups = gather(tried);
-        // The hosts that were not tried belong to the failure that kept them back.
-        let secret = |kind| matches!(kind, Kind::SecretInvalid | Kind::SecretMissing | Kind::TagsNotPermitted);
-        let password = |failed: &Failed| failed.diagnostics.iter().any(|one| one.code == WRONG_SUDO_PASSWORD);
-        let last_secret =
-            groups.iter().rposition(|group| secret(group.what.failed.kind) || password(&group.what.failed));
-        let mut blocks = Vec::new();
-        for (index, group) in groups.iter().enumerate() {
-            let all = self.look.verbose > 0;
-            let held = if Some(index) == last_secret { skipped.as_slice() } else { &[] };
-            let tried = ranges(&group.hosts, all);
-            let subject = match (held, group.hosts.len()) {
-                ([], _) => fold(&group.hosts, all),
-                (_, 1) => format!("1 host tried, {} not tried: {tried} · {}", held.len(), ranges(held, all)),
-                (_, count) => format!("{count} hosts tried, {} not tried: {tried} · {}", held.len(), ranges(held, all)),
-            };
-            let Failed { kind, diagnostics, .. } = &group.what.failed;
-            let mut block = Block::new("error", kind.name(), &subject, color);
-            block.lead(group.what.failed.headline());
-            for (index, diagnostic) in diagnostics.iter().enumerate() {
-                if index > 0 {
-                    block.line("note", diagnostic.summary.clone());
-                }
-                self.detail(&mut block, diagnostic, &group.hosts);
-            }
-            block.line(
-                "changed",
-                match held.len() {
-                    0 => group.what.changed(),
-                    1 => format!("{tried}: {}; the other: nothing", group.what.changed()),
-                    others => format!("{tried}: {}; the {others}: nothing", group.what.changed()),
-                },
-            );
-            blocks.push(block);
-        }
-        if last_secret.is_none() && !skipped.is_empty() {
-            let mut block = Block::new("error", Kind::Skipped.name(), &fold(&skipped, self.look.verbose > 0), color);
-            block.lead("not tried");
-            blocks.push(block);
-        }
-        blocks
-    }
-
-    /// What else a diagnostic says, and where its cause stands in the file.
-    fn detail(&self, block: &mut Block, diagnostic: &Diagnostic, hosts: &[&str]) {
-        let detail = diagnostic.detail.as_deref().unwrap_or_default();
-        block.detail(&advice::render(detail, hosts, &self.context.options));
-        if let (Some(pointer), Some(inventory)) = (&diagnostic.config_path, &self.context.inventory) {
-            block.place(&format!("{}  {pointer}", inventory.whence(pointer)));
-        }
+        let all = self.look.verbose > 0;
+        let groups = failing(&self.hosts, &self.results, &self.begun);
+        groups.iter().map(|group| group.block(&self.context, all, self.look.color.1)).collect()
     }
 
     fn finding(&mut self, file: &str, finding: &Finding) {
@@ -488,35 +431,6 @@ pub(super) fn steps(steps: &[Step], ahead: bool) -> Vec<String> {
         }
     }
     lines
-}
-
-#[derive(Clone, PartialEq)]
-struct Failure {
-    failed: Failed,
-    begun: Vec<String>,
-}
-
-impl Failure {
-    fn changed(&self) -> String {
-        let begun = self.begun.join(" · ");
-        let said = self.failed.diagnostics.iter().find_map(|one| block::changed(one.detail.as_deref()?));
-        // Whether anything was changed is the host's word; the provider may say what that amounts to.
-        match self.failed.changed {
-            Changed::Nothing => "nothing".to_owned(),
-            Changed::Some if said.is_some() => said.unwrap_or_default().to_owned(),
-            Changed::Some if begun.is_empty() => "something".to_owned(),
-            Changed::Some => format!("something, in: {begun}"),
-            Changed::Unknown if begun.is_empty() => "unknown".to_owned(),
-            Changed::Unknown => format!("unknown; begun: {begun}"),
-        }
-    }
-}
-
-impl Alike for Failure {
-    fn masked(&self, host: &str) -> Self {
-        let failed = Failed { diagnostics: self.failed.diagnostics.masked(host), ..self.failed.clone() };
-        Self { failed, begun: self.begun.masked(host) }
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 use super::*;
 use crate::report::{Answer, Form, Wish};
-use stagecraft_net::contract::{Fact, Level, Node, Outcome};
+use stagecraft_net::contract::{Diagnostic, Fact, Level, Node, Outcome};
 use stagecraft_net::event::SCHEMA;
+use stagecraft_net::failure::Failed;
 use stagecraft_net::inventory::{self, Place};
 use std::sync::Arc;
 

@@ -21,9 +21,10 @@
 //! * With a port of its own, the key types known for the plain name are preferred too ([`Known::prefer`]), since the
 //!   plain name's keys are trusted there: OpenSSH then asks for another type, and finds the host unknown.
 //!
-//! Not for: certificates. A `@cert-authority` line is recognised and trusts nothing yet: no certificate is negotiated,
-//! and the authority's key is never trusted as a host's own. Not for reading files, either.
+//! A `@cert-authority` line trusts certificates and never the authority's key as a host's own. Not for: cryptography
+//! ([`Certificate::check`] is given it), and reading files.
 
+mod certificate;
 mod key;
 mod pin;
 
@@ -35,6 +36,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
 
+pub use certificate::{Certificate, CertificateError, Signed};
 pub use key::{HostKey, KeyError, KeyType};
 pub use pin::Pin;
 
@@ -215,9 +217,8 @@ impl Known<'_> {
     /// Judges the key that the server shows.
     #[must_use]
     pub fn check(&self, shown: &HostKey) -> Verdict {
-        let all = self.at_port.iter().flatten().chain(&self.plain);
-        if let Some(line) = self.lines(all.clone()).find(|line| line.marker == Marker::Revoked && line.key == *shown) {
-            return Verdict::Revoked { place: self.place(line) };
+        if let Some(place) = self.revoked(shown) {
+            return Verdict::Revoked { place };
         }
         let plain = self.keys(&self.plain);
         let named = self.at_port.as_ref().map_or_else(|| plain.clone(), |lines| self.keys(lines));
@@ -230,11 +231,31 @@ impl Known<'_> {
         if let Some(same) = plain.iter().find(|known| known.key == *shown) {
             return Verdict::Trusted { place: same.place.clone() };
         }
-        let mut authorities: Vec<Place> =
-            self.lines(all).filter(|line| line.marker == Marker::Authority).map(|line| self.place(line)).collect();
+        let mut authorities: Vec<Place> = self.authorities().into_iter().map(|known| known.place).collect();
         authorities.sort();
         authorities.dedup();
         Verdict::Unknown { plain, authorities }
+    }
+
+    /// The keys of the authorities whose lines cover the host, in the order of the lines.
+    #[must_use]
+    pub fn authorities(&self) -> Vec<KnownKey> {
+        let all = self.at_port.iter().flatten().chain(&self.plain);
+        let mut found: Vec<KnownKey> = Vec::new();
+        for line in self.lines(all).filter(|line| line.marker == Marker::Authority) {
+            let known = KnownKey { place: self.place(line), key: line.key.clone() };
+            if !found.contains(&known) {
+                found.push(known);
+            }
+        }
+        found
+    }
+
+    /// The line that revokes a key for this host.
+    #[must_use]
+    pub fn revoked(&self, key: &HostKey) -> Option<Place> {
+        let all = self.at_port.iter().flatten().chain(&self.plain);
+        self.lines(all).find(|line| line.marker == Marker::Revoked && line.key == *key).map(|line| self.place(line))
     }
 
     /// The types of the keys that can be trusted here, each once, in the order of the lines.
@@ -252,16 +273,17 @@ impl Known<'_> {
 
     /// Orders host-key algorithms for the negotiation: those of known keys first, both parts in the given order.
     /// Without it a server with several keys shows one that is not in the file, and looks like another server.
-    /// Certificates are dropped: nothing here verifies one.
+    /// Certificates are asked for, and first, only where a line names an authority for the host.
     #[must_use]
     pub fn prefer<'s>(&self, algorithms: &[&'s str]) -> Vec<&'s str> {
         let known = self.key_types();
-        let (mut first, rest): (Vec<&str>, Vec<&str>) = algorithms
-            .iter()
-            .filter(|name| !name.contains("-cert-v"))
-            .partition(|name| KeyType::of_algorithm(name).is_some_and(|kind| known.contains(&kind)));
-        first.extend(rest);
-        first
+        let certified = !self.authorities().is_empty();
+        let (certificates, plain): (Vec<&str>, Vec<&str>) =
+            algorithms.iter().partition(|name| name.contains("-cert-v"));
+        let (known, rest): (Vec<&str>, Vec<&str>) =
+            plain.iter().partition(|name| KeyType::of_algorithm(name).is_some_and(|kind| known.contains(&kind)));
+        let certificates = if certified { certificates } else { Vec::new() };
+        [certificates, known, rest].concat()
     }
 
     fn lines<'i>(&'i self, indices: impl Iterator<Item = &'i usize>) -> impl Iterator<Item = &'i Line> {

@@ -185,6 +185,7 @@ impl ConnectError {
                 "{to}: {}",
                 match &**error {
                     HostKeyError::Unknown { .. } => UNKNOWN_SUMMARY,
+                    HostKeyError::Certificate { .. } => "the server's certificate does not prove that it is the host",
                     HostKeyError::NotPinned { .. } => "the server's host key is not the one that the inventory names",
                     HostKeyError::Changed { .. } => "the server's host key is not the one that is known",
                     HostKeyError::Revoked { .. } => "the server's host key is revoked",
@@ -303,6 +304,15 @@ fn host_key(error: &HostKeyError, to: &str) -> String {
             shown(key),
             known(keys)
         ),
+        HostKeyError::Certificate { shown: key, why, place } => {
+            let why = text::bounded(&text::one_line(why.to_string()), 300);
+            format!(
+                "found: a certificate for {}: {why}\nwanted: a certificate for this host by the authority at {place}, valid \
+                 now\nmeans: sshd shows an old one, or one for another name, or this machine's clock is wrong\ndo: sign the \
+                 host's key again (`ssh-keygen -s CA -h -n NAME …`), or trust the plain key:  {{run trust @hosts}}",
+                shown(key)
+            )
+        }
         HostKeyError::NotPinned { shown: key, pinned } => {
             let wanted: Vec<String> =
                 pinned.iter().map(|pin| pin.key().map_or_else(|| pin.fingerprint(), shown)).collect();

@@ -1,23 +1,43 @@
 //! Whether a server is the one that it should be: the `known_hosts` files, read for a connection and added to by choice.
 //!
-//! The matching itself is [`boundary::known_hosts`]; libssh2's is not used. Not for: certificates.
+//! The matching itself is [`boundary::known_hosts`]; libssh2's is not used. Of a certificate, libssh2 proves that the server
+//! holds the key in it (it signs the key exchange with that); what the authority says of it is checked here, with the
+//! OpenSSL that libssh2 uses. Not for: fetching keys of many hosts to be written ([`super::learn`]).
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use boundary::known_hosts::{self, HostKey, KeyType, Known, KnownHosts, KnownKey, Pin, Place, Verdict};
+use boundary::known_hosts::{
+    self, Certificate, CertificateError, HostKey, KeyError, KeyType, Known, KnownHosts, KnownKey, Pin, Place, Signed,
+    Verdict,
+};
+use openssl::bn::{BigNum, BigNumContext};
+use openssl::ec::{EcGroup, EcKey, EcPoint};
+use openssl::ecdsa::EcdsaSig;
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{Id, PKey};
+use openssl::rsa::Rsa;
+use openssl::sign::Verifier;
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::target::Target;
 use super::wire::plain;
 use crate::until::{Until, Wake};
 
-/// What libssh2 can verify, in OpenSSH's order. Certificates are left out: nothing here verifies one.
-const ALGORITHMS: [&str; 6] = [
+/// What libssh2 can verify, in OpenSSH's order. Certificates are asked for where a line names an authority.
+const ALGORITHMS: [&str; 12] = [
+    "ssh-ed25519-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp384-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp521-cert-v01@openssh.com",
+    "rsa-sha2-512-cert-v01@openssh.com",
+    "rsa-sha2-256-cert-v01@openssh.com",
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
     "ecdsa-sha2-nistp384",
@@ -58,6 +78,15 @@ pub enum HostKeyError {
         shown: HostKey,
         /// The keys that are known.
         known: Vec<KnownKey>,
+    },
+    /// It shows a certificate of an authority that is named for it, and that proves nothing; its plain key is not known.
+    Certificate {
+        /// The key in the certificate.
+        shown: HostKey,
+        /// What is wrong with the certificate.
+        why: CertificateError,
+        /// The line that names the authority.
+        place: Place,
     },
     /// The inventory names other keys for this server.
     NotPinned {
@@ -180,14 +209,14 @@ impl Files {
             let kind = KeyType::of_algorithm(name);
             self.pins.iter().filter_map(Pin::key).any(|key| Some(key.key_type()) == kind)
         };
-        let (first, rest): (Vec<&str>, Vec<&str>) = ALGORITHMS.iter().partition(|name| named(name));
+        let plain = ALGORITHMS.iter().filter(|name| !name.contains("-cert-v"));
+        let (first, rest): (Vec<&str>, Vec<&str>) = plain.partition(|name| named(name));
         [first, rest].concat().join(",")
     }
 
     /// Judges what the server shows.
     pub(super) fn judge(&self, target: &Target, blob: &[u8], trust: Trust, until: &Until) -> Result<(), NotTrusted> {
-        let shown = HostKey::from_blob(blob).map_err(|error| HostKeyError::Malformed(error.to_string()))?;
-        let Err(error) = self.check(shown) else { return Ok(()) };
+        let Err(error) = self.check_blob(blob) else { return Ok(()) };
         match (*error, trust) {
             (HostKeyError::Unknown { shown, line: Some(line), .. }, Trust::AcceptNew) => {
                 let line = if target.hash_known_hosts { self.hashed(&shown).unwrap_or(line) } else { line };
@@ -201,6 +230,35 @@ impl Files {
         let mut salt = [0; 20];
         rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty()).ok()?;
         known_hosts::hashed_line(&self.name.0, self.name.1, key, salt)
+    }
+
+    /// What the files, or an authority that they name, say of what a server shows.
+    pub(super) fn check_blob(&self, blob: &[u8]) -> Result<(), Box<HostKeyError>> {
+        let malformed = |error: KeyError| HostKeyError::Malformed(error.to_string());
+        if !Certificate::is_one(blob) {
+            return self.check(HostKey::from_blob(blob).map_err(malformed)?);
+        }
+        let certificate = Certificate::from_blob(blob).map_err(malformed)?;
+        let known = self.known();
+        let shown = certificate.key().clone();
+        if let Some(place) = known.revoked(certificate.authority()) {
+            return Err(HostKeyError::Revoked { shown, place }.into());
+        }
+        if let Some(place) = known.revoked(&shown) {
+            return Err(HostKeyError::Revoked { shown, place }.into());
+        }
+        // An authority that is named for the host has the last word on its key, whatever key is known besides.
+        let authority = known.authorities().into_iter().find(|known| known.key == *certificate.authority());
+        let Some(authority) = authority else { return self.check(shown) };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let Err(why) = certificate.check(&self.name.0, now, |signed| verify(signed).unwrap_or(false)) else {
+            return Ok(());
+        };
+        // As OpenSSH does: the key in it may be known as it is.
+        self.check(shown.clone()).map_err(|error| match *error {
+            HostKeyError::Unknown { .. } => HostKeyError::Certificate { shown, why, place: authority.place }.into(),
+            _ => error,
+        })
     }
 
     fn check(&self, shown: HostKey) -> Result<(), Box<HostKeyError>> {
@@ -223,6 +281,55 @@ impl Files {
         };
         Err(Box::new(error))
     }
+}
+
+/// Whether a signature is right: the cryptography is OpenSSL's.
+fn verify(signed: Signed<'_>) -> Result<bool, ErrorStack> {
+    let mut rest = signed.by.blob();
+    let mut part = || take(&mut rest).unwrap_or_default();
+    let _name = part();
+    let digest = match signed.algorithm {
+        "rsa-sha2-256" | "ecdsa-sha2-nistp256" => MessageDigest::sha256(),
+        "ecdsa-sha2-nistp384" => MessageDigest::sha384(),
+        _ => MessageDigest::sha512(),
+    };
+    let elliptic = |group: Nid, point: &[u8]| {
+        let group = EcGroup::from_curve_name(group)?;
+        let point = EcPoint::from_bytes(&group, point, &mut *BigNumContext::new()?)?;
+        PKey::from_ec_key(EcKey::from_public_key(&group, &point)?)
+    };
+    let key = match signed.by.key_type() {
+        KeyType::Ed25519 => {
+            let key = PKey::public_key_from_raw_bytes(part(), Id::ED25519)?;
+            return Verifier::new_without_digest(&key)?.verify_oneshot(signed.signature, signed.message);
+        }
+        KeyType::Rsa => {
+            let (e, n) = (BigNum::from_slice(part())?, BigNum::from_slice(part())?);
+            let key = PKey::from_rsa(Rsa::from_public_components(n, e)?)?;
+            let mut verifier = Verifier::new(digest, &key)?;
+            verifier.update(signed.message)?;
+            return verifier.verify(signed.signature);
+        }
+        KeyType::EcdsaP256 => (part(), elliptic(Nid::X9_62_PRIME256V1, part())?).1,
+        KeyType::EcdsaP384 => (part(), elliptic(Nid::SECP384R1, part())?).1,
+        KeyType::EcdsaP521 => (part(), elliptic(Nid::SECP521R1, part())?).1,
+        _ => return Ok(false),
+    };
+    // Two numbers, as SSH writes them; OpenSSL wants them in ASN.1.
+    let mut numbers = signed.signature;
+    let (Some(r), Some(s)) = (take(&mut numbers), take(&mut numbers)) else { return Ok(false) };
+    let signature = EcdsaSig::from_private_components(BigNum::from_slice(r)?, BigNum::from_slice(s)?)?.to_der()?;
+    let mut verifier = Verifier::new(digest, &key)?;
+    verifier.update(signed.message)?;
+    verifier.verify(&signature)
+}
+
+/// Takes one length-prefixed string off the front.
+fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, tail) = rest.split_first_chunk::<4>()?;
+    let (value, tail) = tail.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+    *rest = tail;
+    Some(value)
 }
 
 /// All of a file. A pipe would keep us waiting, without a clock, for somebody to write to it.
@@ -248,18 +355,11 @@ fn remember(target: &Target, shown: HostKey, line: &str, until: &Until) -> Resul
     };
     let unwritable =
         |error: io::Error| NotTrusted::from(HostKeyError::Unwritable { file: path.clone(), reason: plain(&error) });
-    let mut file = open(path).map_err(unwritable)?;
-    // Waiting must end with the clock, so the lock is asked for again and again; it is held for a millisecond.
-    while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        if error != rustix::io::Errno::WOULDBLOCK {
-            return Err(unwritable(error.into()));
-        }
-        match until.sleep(Duration::from_millis(5)).map_err(unwritable)? {
-            Wake::Ready => {}
-            Wake::Deadline => return Err(NotTrusted::Deadline),
-            Wake::Cancelled => return Err(NotTrusted::Cancelled),
-        }
-    }
+    let mut file = match lock(path, until).map_err(unwritable)? {
+        Ok(file) => file,
+        Err(Wake::Cancelled) => return Err(NotTrusted::Cancelled),
+        Err(_) => return Err(NotTrusted::Deadline),
+    };
     // Whoever held the lock may have written about this host.
     match Files::read(target)?.check(shown) {
         Ok(()) => return Ok(()),
@@ -267,6 +367,28 @@ fn remember(target: &Target, shown: HostKey, line: &str, until: &Until) -> Resul
         Err(error) => return Err(error.into()),
     }
     append(&mut file, line).map_err(unwritable)
+}
+
+/// The file, made where it is not there, with its lock, which ends when it is closed.
+pub(super) fn lock(path: &Path, until: &Until) -> io::Result<Result<File, Wake>> {
+    loop {
+        let file = open(path)?;
+        // Waiting must end with the clock, so the lock is asked for again and again; it is held for a millisecond.
+        while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if error != rustix::io::Errno::WOULDBLOCK {
+                return Err(error.into());
+            }
+            match until.sleep(Duration::from_millis(5))? {
+                Wake::Ready => {}
+                wake => return Ok(Err(wake)),
+            }
+        }
+        // Whoever held it may have put another file in its place.
+        let (own, there) = (file.metadata()?, fs::metadata(path));
+        if there.is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())) {
+            return Ok(Ok(file));
+        }
+    }
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -405,6 +527,27 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_is_right_only_for_what_was_signed_by_whom_and_as_it_is() {
+        let line = include_str!("../../boundary/src/known_hosts/certificate.pub");
+        let encoded = line.split(' ').nth(1).expect("a key");
+        let blob = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded).expect("base64");
+        let certificate = Certificate::from_blob(&blob).expect("a certificate");
+        let right = |signed: Signed<'_>| verify(signed).unwrap_or(false);
+        let checked = certificate.check("10.0.0.7", 1_780_000_000, |signed| {
+            let mut message = signed.message.to_vec();
+            message[60] ^= 1;
+            let mut signature = signed.signature.to_vec();
+            signature[5] ^= 1;
+            assert!(!right(Signed { message: &message, ..signed }));
+            assert!(!right(Signed { signature: &signature, ..signed }));
+            assert!(!right(Signed { signature: &[], ..signed }));
+            assert!(!right(Signed { by: certificate.key(), ..signed }));
+            right(signed)
+        });
+        assert_eq!(checked, Ok(()));
+    }
+
+    #[test]
     fn a_pipe_is_no_file_of_known_hosts_and_keeps_nobody_waiting() {
         let dir = tempfile::tempdir().expect("a directory");
         let pipe = dir.path().join("pipe");
@@ -416,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn algorithms_of_known_keys_come_first_and_no_certificate_is_offered() {
+    fn algorithms_of_known_keys_come_first_and_certificates_only_where_an_authority_is_named() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("known_hosts");
         assert!(Files::read(&target(&file, 22)).expect("read").algorithms().starts_with("ssh-ed25519,"));
@@ -426,5 +569,8 @@ mod tests {
         let offered = Files::read(&target(&file, 22)).expect("read").algorithms();
         assert!(offered.starts_with("rsa-sha2-512,rsa-sha2-256,ssh-ed25519"), "{offered}");
         assert!(!offered.contains("cert"));
+        fs::write(&file, format!("@cert-authority 10.0.0.* {rsa}\n")).expect("written");
+        let offered = Files::read(&target(&file, 22)).expect("read").algorithms();
+        assert!(offered.starts_with("ssh-ed25519-cert-v01@openssh.com,"), "{offered}");
     }
 }

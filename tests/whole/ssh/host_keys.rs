@@ -105,31 +105,84 @@ fn a_server_is_asked_for_the_key_that_is_known_though_it_and_we_prefer_another()
     }
 }
 
+/// A server whose key of this type an authority of that type has signed, with these words of `ssh-keygen`, and the line
+/// that names the authority for this pattern.
+struct Certified {
+    sshd: Sshd,
+    authority: String,
+    _signed: Sshd,
+}
+
+fn certified(key: KeyType, by: KeyType, words: &[&str]) -> Certified {
+    let signed = Sshd::with(&Options { host_keys: vec![key], ..Options::default() }).expect("sshd");
+    let ca = signed.dir().join("ca");
+    lab::sshd::keygen(&ca, by, "").expect("a key");
+    let public = signed.dir().join(format!("host_{}.pub", key.name()));
+    let done = Command::new("ssh-keygen").args(["-q", "-I", "host", "-s"]).arg(&ca).args(words).arg(&public).output();
+    let done = done.expect("ssh-keygen");
+    assert!(done.status.success(), "{done:?}");
+    let file = |end: &str| signed.dir().join(format!("host_{}{end}", key.name())).display().to_string();
+    // A second server with the same key and the certificate for it.
+    let config = vec![format!("HostKey {}", file("")), format!("HostCertificate {}", file("-cert.pub"))];
+    let sshd = Sshd::with(&Options { config, ..Options::default() }).expect("sshd");
+    let authority = fs::read_to_string(ca.with_extension("pub")).expect("a key").trim().to_owned();
+    Certified { sshd, authority, _signed: signed }
+}
+
+const MINE: &[&str] = &["-h", "-n", "app-1,127.0.0.1"];
+
 #[test]
-fn a_server_that_shows_a_certificate_is_known_by_its_plain_key() {
-    let options = Options { config: vec![], ..Options::default() };
-    let sshd = Sshd::with(&options).expect("sshd");
-    // A second server with the same key and a certificate for it.
-    let ca = sshd.dir().join("ca");
-    lab::sshd::keygen(&ca, KeyType::Ed25519, "").expect("a key");
-    let signed = Command::new("ssh-keygen")
-        .args(["-q", "-h", "-I", "host", "-n", "127.0.0.1", "-s"])
-        .arg(&ca)
-        .arg(sshd.dir().join("host_ed25519.pub"))
-        .output()
-        .expect("ssh-keygen");
-    assert!(signed.status.success(), "{signed:?}");
-    let certificate = sshd.dir().join("host_ed25519-cert.pub");
-    let config = vec![
-        format!("HostKey {}", sshd.dir().join("host_ed25519").display()),
-        format!("HostCertificate {}", certificate.display()),
-    ];
-    let second = Sshd::with(&Options { config, ..Options::default() }).expect("sshd");
-    let line = format!("[127.0.0.1]:{} {}\n", second.port(), sshd.host_key(KeyType::Ed25519).expect("a key"));
-    try_connect(&knowing(&second, &line)).unwrap_or_else(|error| panic!("{}", told(&error)));
-    let authority = fs::read_to_string(ca.with_extension("pub")).expect("a key");
-    let (error, text) = refused(&knowing(&second, &format!("@cert-authority * {authority}")), Trust::Strict);
-    assert!(matches!(error, HostKeyError::Unknown { .. }) && text.contains("it shows a plain key"), "{text}");
+fn a_certificate_of_an_authority_that_is_named_for_the_host_is_enough_whatever_its_type() {
+    let kinds = [(KeyType::Ed25519, KeyType::Ed25519), (KeyType::Ecdsa, KeyType::Rsa), (KeyType::Rsa, KeyType::Ecdsa)];
+    for (key, by) in kinds {
+        let Certified { sshd, authority, _signed } = certified(key, by, MINE);
+        // A plain key that is known besides, and is another one, is no obstacle: the machine was made anew.
+        let old = foreign();
+        for text in [
+            format!("@cert-authority 127.0.0.* {authority}\n"),
+            format!("@cert-authority [127.0.0.1]:{} {authority}\n[127.0.0.1]:{} {old}\n", sshd.port(), sshd.port()),
+        ] {
+            try_connect(&knowing(&sshd, &text)).unwrap_or_else(|error| panic!("{key:?} {by:?}: {}", told(&error)));
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_proves_nothing_is_told_with_its_reason_and_nobody_logs_in() {
+    for (words, why) in [
+        (&["-h", "-n", "other-host"][..], "it is for other-host, not for this host"),
+        (&["-h", "-n", "127.0.0.1", "-V", "20200101:20210101"], "it was valid until 2021-01-01"),
+        (&["-h", "-n", "127.0.0.1", "-V", "20900101:20910101"], "it is valid only from 2090-01-01"),
+        (&["-h"], "it is for no name"),
+    ] {
+        let Certified { sshd, authority, _signed } = certified(KeyType::Ed25519, KeyType::Ed25519, words);
+        let (error, text) = refused(&knowing(&sshd, &format!("@cert-authority * {authority}\n")), Trust::AcceptNew);
+        assert!(matches!(error, HostKeyError::Certificate { .. }) && text.contains(why), "{text}");
+        assert!(!sshd.log().contains("Accepted"), "{}", sshd.log());
+        // Its plain key may be known all the same.
+        let key = _signed.host_key(KeyType::Ed25519).expect("a key");
+        let both = format!("@cert-authority * {authority}\n[127.0.0.1]:{} {key}\n", sshd.port());
+        try_connect(&knowing(&sshd, &both)).unwrap_or_else(|error| panic!("{}", told(&error)));
+    }
+}
+
+#[test]
+fn a_certificate_by_somebody_else_or_with_a_revoked_key_or_authority_is_none() {
+    let Certified { sshd, authority, _signed } = certified(KeyType::Ed25519, KeyType::Ed25519, MINE);
+    let (error, _) = refused(&knowing(&sshd, &format!("@cert-authority * {}\n", foreign())), Trust::Strict);
+    assert!(matches!(error, HostKeyError::Unknown { .. }), "{error:?}");
+    let key = _signed.host_key(KeyType::Ed25519).expect("a key");
+    for revoked in [&authority, &key] {
+        let text = format!("@cert-authority * {authority}\n@revoked * {revoked}\n");
+        let (error, _) = refused(&knowing(&sshd, &text), Trust::AcceptNew);
+        assert!(matches!(error, HostKeyError::Revoked { .. }), "{error:?}");
+    }
+    // For another host only.
+    let (error, _) = refused(&knowing(&sshd, &format!("@cert-authority other {authority}\n")), Trust::Strict);
+    assert!(matches!(error, HostKeyError::Unknown { .. }), "{error:?}");
+    // Known by its plain key, where no authority is named at all.
+    let line = format!("[127.0.0.1]:{} {key}\n", sshd.port());
+    try_connect(&knowing(&sshd, &line)).unwrap_or_else(|error| panic!("{}", told(&error)));
 }
 
 #[test]

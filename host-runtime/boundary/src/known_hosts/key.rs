@@ -99,6 +99,11 @@ impl KeyType {
         }
     }
 
+    /// How many strings follow the type's name in the wire form.
+    pub(super) fn parts(self) -> usize {
+        self.fields().len()
+    }
+
     fn fields(self) -> &'static [Field] {
         use Field::{Bytes, Exactly, Modulus, Mpint, Point, Text};
         match self {
@@ -239,14 +244,14 @@ impl Field {
 }
 
 /// Takes one length-prefixed string off the front.
-fn string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, tail) = rest.split_first_chunk::<4>()?;
     let (value, tail) = tail.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
     *rest = tail;
     Some(value)
 }
 
-fn put(blob: &mut Vec<u8>, value: &[u8]) {
+pub(super) fn put(blob: &mut Vec<u8>, value: &[u8]) {
     // No value here is longer than the blob that it came from, whose length fits the same prefix.
     blob.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes());
     blob.extend_from_slice(value);

@@ -166,7 +166,7 @@ fn an_unknown_host_tells_of_authorities_and_of_keys_for_its_plain_name() {
 }
 
 #[test]
-fn algorithms_of_known_keys_come_first_certificates_never() {
+fn algorithms_of_known_keys_come_first_and_certificates_before_them_where_an_authority_is_named() {
     let offered = [
         "ssh-ed25519-cert-v01@openssh.com",
         "ecdsa-sha2-nistp256",
@@ -182,7 +182,10 @@ fn algorithms_of_known_keys_come_first_certificates_never() {
     assert_eq!(prefer(String::new(), 22), as_given);
     assert_eq!(prefer(format!("h {RSA}"), 22), rsa_first);
     assert_eq!(prefer(format!("h {P521}"), 22), as_given, "a curve is a type of its own");
-    assert_eq!(prefer(format!("@revoked h {RSA}\n@cert-authority h {RSA}"), 22), as_given);
+    assert_eq!(prefer(format!("@revoked h {RSA}\n@cert-authority other {RSA}"), 22), as_given);
+    let certified = format!("ssh-ed25519-cert-v01@openssh.com {as_given}");
+    assert_eq!(prefer(format!("@cert-authority h {RSA}"), 22), certified);
+    assert_eq!(prefer(format!("@cert-authority h {RSA}"), 2222), certified);
     assert_eq!(prefer(format!("h {RSA}"), 2222), rsa_first, "its plain name's keys are trusted there");
     assert!(prefer(format!("h {RSA}\n[h]:2222 {ED25519}"), 2222).starts_with("ssh-ed25519 ecdsa"));
     let types = known(format!("h {RSA}\nh {ED25519}\nh {RSA}\nh {DSS}")).host("h", 22).key_types();

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"log"
 	"net"
 	"net/http"
@@ -132,11 +131,13 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // inside reaches what testcontrol keeps private and has no door for: the mux that carries requests inside Tailscale's
-// own protocol, and the table of nodes, from which it cannot delete. The version of the module is pinned for this.
+// own protocol, the table of nodes, from which it cannot delete, and the channels that wake the streams of nodes. The
+// version of the module is pinned for this.
 type inside struct {
-	mux   *http.ServeMux
-	mu    *sync.Mutex
-	nodes *map[key.NodePublic]*tailcfg.Node
+	mux     *http.ServeMux
+	mu      *sync.Mutex
+	nodes   *map[key.NodePublic]*tailcfg.Node
+	updates reflect.Value // map[tailcfg.NodeID]chan of a private kind of int
 }
 
 func reach(server *testcontrol.Server) inside {
@@ -144,15 +145,21 @@ func reach(server *testcontrol.Server) inside {
 	field := func(name string) unsafe.Pointer {
 		return unsafe.Pointer(reflect.ValueOf(server).Elem().FieldByName(name).UnsafeAddr())
 	}
-	return inside{mux: *(**http.ServeMux)(field("mux")), mu: (*sync.Mutex)(field("mu")), nodes: (*map[key.NodePublic]*tailcfg.Node)(field("nodes"))}
+	updates := reflect.ValueOf(server).Elem().FieldByName("updates")
+	return inside{mux: *(**http.ServeMux)(field("mux")), mu: (*sync.Mutex)(field("mu")), nodes: (*map[key.NodePublic]*tailcfg.Node)(field("nodes")),
+		updates: reflect.NewAt(updates.Type(), field("updates")).Elem()}
 }
 
+// forget drops nodes. The stream of each, woken while nobody else can look, finds no node and ends.
 func (i inside) forget(gone func(*tailcfg.Node) bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for k, n := range *i.nodes {
 		if gone(n) {
 			delete(*i.nodes, k)
+			if wake := i.updates.MapIndex(reflect.ValueOf(n.ID)); wake.IsValid() {
+				wake.TrySend(reflect.ValueOf(1).Convert(wake.Type().Elem()))
+			}
 		}
 	}
 }
@@ -244,11 +251,11 @@ func (g *gate) table() table {
 				if o.Rename != "" {
 					n.Name = o.Rename + "." + g.MagicDNSDomain + "."
 				}
-				g.UpdateNode(n)
-				if o.Delete {
+				if !o.Delete {
+					g.UpdateNode(n)
+				} else {
 					g.inside.forget(func(other *tailcfg.Node) bool { return other.Key == n.Key })
-					// Ends its poll: the server finds no node for it any more.
-					g.AddPingRequest(n.Key, &tailcfg.PingRequest{URL: fmt.Sprintf("%s/c2n/gone", g.ExplicitBaseURL), Types: "c2n"})
+					g.SetExpireAllNodes(false) // tells the others
 				}
 			}
 			return nil, nil
@@ -266,6 +273,7 @@ func (g *gate) rename(domain string) {
 	g.MagicDNSDomain = domain
 	g.DNSConfig.Domains = []string{domain}
 	g.inside.mu.Unlock()
+	g.SetExpireAllNodes(false) // tells all of them
 }
 
 func decode(body []byte, into any) error {

@@ -1,14 +1,12 @@
 //! A test, and what it runs on.
 
-#![allow(dead_code, reason = "kinds of cases that the first tests do not use yet")]
-
 use anyhow::Result;
 use tailnet_lab::{Control, Host, Lab, Os, Project, Release, Spec};
 
 /// One test, declared beside its function by [`test!`].
 pub(crate) struct Test {
     pub(crate) name: &'static str,
-    /// Rows of the contract that it shows, with a blank between two.
+    /// Rows of the contract that it shows, with a blank between two. None: it is about the lab.
     pub(crate) rows: &'static str,
     pub(crate) cases: &'static [Case],
     pub(crate) run: fn(&Case) -> Result<()>,

@@ -23,6 +23,7 @@ mod case;
 mod contract;
 mod daemon;
 mod journey;
+mod lab;
 mod leave;
 mod oauth;
 mod page;
@@ -31,10 +32,11 @@ mod runner;
 mod secrets;
 mod server_side;
 
-pub(crate) use case::{Case, Test, test};
+pub(crate) use case::{Case, NEWEST, Test, test};
 
 /// Every file of tests.
 const ALL: &[(&str, &[Test])] = &[
+    ("lab", lab::TESTS),
     ("journey", journey::TESTS),
     ("leave", leave::TESTS),
     ("daemon", daemon::TESTS),

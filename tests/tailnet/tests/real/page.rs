@@ -38,7 +38,7 @@ pub(crate) fn check(files: &[(&str, &[Test])]) -> Result<()> {
 fn write(files: &[(&str, &[Test])], top: &Path) -> Result<String> {
     for (file, tests) in files {
         for test in *tests {
-            for id in test.rows.split(' ') {
+            for id in test.rows.split_whitespace() {
                 ensure!(
                     ROWS.iter().any(|row| row.id == id),
                     "{file}::{} names the row {id}, which there is not",
@@ -52,7 +52,7 @@ fn write(files: &[(&str, &[Test])], top: &Path) -> Result<String> {
         let shown: Vec<(&str, &Test)> = files
             .iter()
             .flat_map(|(file, tests)| tests.iter().map(move |test| (*file, test)))
-            .filter(|(_, test)| test.rows.split(' ').any(|id| id == row.id))
+            .filter(|(_, test)| test.rows.split_whitespace().any(|id| id == row.id))
             .collect();
         let mut tests: Vec<String> = shown.iter().map(|(file, test)| format!("`{file}::{}`", test.name)).collect();
         if !row.not_here.is_empty() {

@@ -272,7 +272,7 @@ fn not_started(error: SessionError, step: Option<&str>) -> (BatchError, Trouble)
     let told = |kind, detail: Option<String>| Trouble::NotStarted(Box::new(Failed::host(kind, &text, detail)));
     let trouble = |kind| told(kind, not_started_detail(kind));
     match error {
-        SessionError::Busy(holder) => (BatchError::Busy(holder), trouble(Kind::Busy)),
+        SessionError::Busy(holder) | SessionError::Moved(holder) => (BatchError::Busy(holder), trouble(Kind::Busy)),
         SessionError::Deadline => (BatchError::Stopped(text), Trouble::Deadline { step }),
         SessionError::Cancelled => (BatchError::Stopped(text), Trouble::Cancelled { step }),
         SessionError::Lost(_) => (BatchError::Unreachable(text.clone()), Trouble::Lost { step, why: text }),
@@ -301,8 +301,8 @@ fn not_started(error: SessionError, step: Option<&str>) -> (BatchError, Trouble)
 fn not_started_detail(kind: Kind) -> Option<String> {
     let detail = match kind {
         Kind::Busy => {
-            "wanted: a machine that nobody else changes\nmeans: a run holds a machine only while it changes it, and the lock \
-             ends with that run\ndo: when it is over:  {run up @hosts}"
+            "wanted: a machine that nobody else changes, within five minutes\nmeans: a run holds a machine only while it \
+             changes it, and the lock ends with that run\ndo: when it is over:  {run up @hosts}"
         }
         Kind::Privilege => {
             "found: user {user}\nwanted: root, or `sudo -n` for this user\ndo: now:  {run up --limit @failed \
@@ -329,6 +329,11 @@ impl Record {
             };
             self.changed = self.changed.max(Some(changed));
         }
+    }
+
+    /// Whether a changing command was begun, as far as was seen.
+    pub(crate) fn touched(&self) -> bool {
+        self.changed.is_some_and(|changed| changed != Changed::Nothing)
     }
 
     /// What the call comes to: the guest's result, unless the host saw it fail; a failure with what was changed.

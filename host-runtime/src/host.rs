@@ -6,18 +6,24 @@
 //! Not for: many hosts ([`crate::fleet`]), connecting ([`crate::ssh`]).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::call::{Reach, Record};
-use crate::contract::{Assessment, Diagnostic, Fact, Goal, Node, Outcome, Request, Step};
+use crate::contract::{Assessment, Diagnostic, Fact, Goal, Level, Node, Outcome, Request, Step};
 use crate::event::{Event, Tell};
-use crate::failure::{Failed, Kind};
+use crate::failure::{Changed, Failed, Kind};
 use crate::network::Network;
 use crate::secrets::{Secrets, Vault};
 use crate::session::Session;
 use crate::sudo::SudoPassword;
 use crate::transport::Transport;
-use crate::until::Until;
+use crate::until::{Until, Wake};
 use crate::words;
+
+/// How long a machine is waited for that another run holds: as long as a package is waited for at most.
+const HELD: Duration = Duration::from_secs(300);
+/// How often it is asked for again. The other run may have been quicker than this one, and be gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What `allow` must hold for a step that interrupts something that works.
 pub const DISRUPTIVE: &str = "disruptive";
@@ -100,7 +106,8 @@ impl Host {
         self.ensure(&Goal::Absent, &[], secrets, until)
     }
 
-    /// Plans, and applies what the plan says, if anything. `allow` is what the operator allows beyond the plain goal.
+    /// Plans, and applies what the plan says, if anything. `allow` is what the operator allows beyond the plain goal. While
+    /// another run holds the machine it waits, five minutes at most, and plans anew then.
     ///
     /// # Errors
     /// When the goal could not be reached; the failure says what was changed.
@@ -111,14 +118,32 @@ impl Host {
         secrets: &Secrets,
         until: &Until,
     ) -> Result<Ensured, Failed> {
+        let mut patience = Patience::new(until);
+        loop {
+            let (steps, ended) = self.once(goal, allow, secrets, until).map_err(|failed| patience.failed(failed))?;
+            match ended {
+                Ok(ensured) => return Ok(patience.ensured(ensured)),
+                Err(failed) if patience.again(&failed, &steps, &self.name, self.tell.as_ref()) => {}
+                Err(failed) => return Err(patience.failed(failed)),
+            }
+        }
+    }
+
+    /// Plans and applies once: the steps, and what came of them.
+    fn once(
+        &mut self,
+        goal: &Goal,
+        allow: &[String],
+        secrets: &Secrets,
+        until: &Until,
+    ) -> Result<(Vec<Step>, Result<Ensured, Failed>), Failed> {
         let plan = self.plan(goal, allow, until)?;
         if plan.holds() {
-            return Ok(Ensured::Held(plan.outcome()));
+            return Ok((Vec::new(), Ok(Ensured::Held(plan.outcome()))));
         }
         let plan = plan.consent()?;
-        let vault = plan.open(secrets)?;
-        let steps = plan.steps().to_vec();
-        Ok(Ensured::Changed { outcome: plan.apply(&Arc::new(vault), until)?, steps })
+        let vault = Arc::new(plan.open(secrets)?);
+        Ok((plan.steps().to_vec(), plan.apply(&vault, until)))
     }
 
     /// Lends the session to one call of the guest and takes it back.
@@ -259,11 +284,12 @@ impl Consented<'_> {
         secrets.open(provider.id(), &provider.descriptor().secrets, network.config(), &self.slots())
     }
 
-    /// Takes the steps, in the order in which they were shown, and looks whether the goal holds then.
+    /// Takes the steps, in the order in which they were shown, and looks whether the goal holds then. Steps that are not
+    /// needed any more are left out; if that is all of them, the goal was [held](Ensured::Held) already.
     ///
     /// # Errors
     /// When it does not; the failure says what was changed: nothing, some, or unknown.
-    pub fn apply(self, vault: &Arc<Vault>, until: &Until) -> Result<Outcome, Failed> {
+    pub fn apply(self, vault: &Arc<Vault>, until: &Until) -> Result<Ensured, Failed> {
         let Self { host, request, assessment } = self;
         let network = host.network.clone();
         let provider = network.provider();
@@ -271,8 +297,69 @@ impl Consented<'_> {
         let (said, record) = host.call(act, until, |reach| {
             provider.loaded().apply(&request, &assessment.steps, &assessment.private, reach, until)
         });
-        let outcome = record.judge(provider.id(), said)?;
-        Ok(words::clean_outcome(outcome))
+        let touched = record.touched();
+        let outcome = words::clean_outcome(record.judge(provider.id(), said)?);
+        Ok(if touched { Ensured::Changed { steps: assessment.steps, outcome } } else { Ensured::Held(outcome) })
+    }
+}
+
+/// How a machine is waited for that another run holds, or held after it was looked at. What was planned on the older look
+/// need not fit any more, so the machine is planned for anew; what this run has changed until then is kept in mind.
+pub(crate) struct Patience {
+    until: Until,
+    told: bool,
+    changed: Changed,
+    steps: Vec<Step>,
+}
+
+impl Patience {
+    /// Five minutes, or what is left for this machine.
+    pub(crate) fn new(until: &Until) -> Self {
+        Self { until: until.sooner(HELD), told: false, changed: Changed::Nothing, steps: Vec::new() }
+    }
+
+    /// After an apply of `steps` that failed: whether to plan anew, once the other run has had a moment to end.
+    pub(crate) fn again(&mut self, failed: &Failed, steps: &[Step], host: &str, tell: &dyn Tell) -> bool {
+        if failed.kind != Kind::Busy {
+            return false;
+        }
+        if !self.told {
+            self.told = true;
+            let then = if failed.provider.is_none() { "waiting for it" } else { "planning anew" };
+            let message = format!("{}; {then}", boundary::text::one_line(failed.headline()));
+            tell.tell(Event::Log { host: host.to_owned(), level: Level::Warn, message });
+        }
+        if failed.changed != Changed::Nothing {
+            self.changed = self.changed.max(failed.changed);
+            self.steps = self.all(steps.to_vec());
+        }
+        matches!(self.until.sleep(LOOK_AGAIN), Ok(Wake::Ready))
+    }
+
+    /// The steps that were taken before, and these, each once.
+    fn all(&self, mut steps: Vec<Step>) -> Vec<Step> {
+        steps.retain(|step| self.steps.iter().all(|before| before.id != step.id));
+        self.steps.iter().cloned().chain(steps).collect()
+    }
+
+    /// Whether something was changed before the machine was found held.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.changed != Changed::Nothing
+    }
+
+    /// The failure with all that was changed.
+    pub(crate) fn failed(&self, mut failed: Failed) -> Failed {
+        failed.changed = failed.changed.max(self.changed);
+        failed
+    }
+
+    /// What came of a goal that holds now, with all that was changed on the way.
+    pub(crate) fn ensured(&self, now: Ensured) -> Ensured {
+        match now {
+            Ensured::Held(outcome) if self.has_changed() => Ensured::Changed { steps: self.steps.clone(), outcome },
+            Ensured::Held(outcome) => Ensured::Held(outcome),
+            Ensured::Changed { steps, outcome } => Ensured::Changed { steps: self.all(steps), outcome },
+        }
     }
 }
 

@@ -27,6 +27,10 @@ pub struct Session {
     transport: Box<dyn Transport>,
     /// `SSH_CONNECTION` as the machine told it.
     connection: Option<String>,
+    /// When the machine was last looked at, by its own uptime.
+    looked: Option<u64>,
+    /// Who we are to those who find the machine held.
+    owner: String,
     /// Why it takes no further batch.
     over: Option<SessionError>,
     place: Place,
@@ -82,6 +86,9 @@ pub enum SessionError {
     /// Another run holds the machine.
     #[error("another run holds the machine{}", if .0.is_empty() { String::new() } else { format!(": {}", .0) })]
     Busy(String),
+    /// Another run held the machine after it was looked at: what was decided then is not done on what is there now.
+    #[error("another run held the machine after it was looked at: {0}")]
+    Moved(String),
     /// Root was needed and could not be had.
     #[error("root is needed and could not be had: {0}")]
     Privilege(String),
@@ -129,7 +136,8 @@ impl Session {
     /// A session over a transport that is connected.
     #[must_use]
     pub fn new(transport: Box<dyn Transport>) -> Self {
-        Self { transport, connection: None, over: None, place: Place::default(), root: Root::Free }
+        let (looked, owner) = (None, owner());
+        Self { transport, connection: None, looked, owner, over: None, place: Place::default(), root: Root::Free }
     }
 
     /// One whose machine is this one, so that a test shares no lock with anybody.
@@ -211,7 +219,7 @@ impl Session {
         if let Some(wake) = until.over() {
             return Err(SessionError::from(wake).into());
         }
-        let script = render(batch, vault, sudo, &self.place)?;
+        let script = self.render(batch, vault, sudo)?;
         let scrubber = scrubber(vault, sudo)?;
         let mut reader = Reader::new(&script.expect, &scrubber, Limits::default());
         let begun = Instant::now();
@@ -242,10 +250,16 @@ impl Session {
             self.over = Some(cut.clone());
         }
         let error = match answer {
-            Answer::Ran(ran) => return Ok(self.ran(ran, cut)),
+            Answer::Ran(ran) => {
+                if batch.mode() == Mode::Probe {
+                    self.looked = ran.uptime;
+                }
+                return Ok(self.ran(ran, cut));
+            }
             Answer::NoSudo { why, .. } => return Err(Unsent::NoSudo(why)),
             Answer::NotStarted { said } => SessionError::NotStarted(text::bounded(&text::one_line(said), SAID)),
             Answer::Busy { holder } => SessionError::Busy(holder),
+            Answer::Moved { by } => SessionError::Moved(by),
             Answer::NoLock { uid: Some(0), why } => {
                 SessionError::Unusable(format!("its lock {} could not be taken: {why}", self.place.lock))
             }
@@ -257,6 +271,32 @@ impl Session {
             other => SessionError::Unusable(format!("{other:?}")),
         };
         Err(error.into())
+    }
+
+    /// The script of a batch, with a nonce that nobody can guess.
+    fn render(&self, batch: &Admitted, vault: Option<&Vault>, sudo: Sudo<'_>) -> Result<Script, SessionError> {
+        let mut random = [0u8; 16];
+        let got = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+        if got != Ok(random.len()) {
+            return Err(SessionError::Unusable("this machine gives no random numbers".to_owned()));
+        }
+        let nonce = Nonce::new(random);
+        let Place { lock, search_path, scratch } = &self.place;
+        let secrets = |slot: &str| vault.and_then(|vault| vault.value(slot));
+        let options = match batch.mode() {
+            Mode::Probe => script::Options::probe(&nonce),
+            Mode::Run => {
+                let lock = Lock { path: lock, owner: &self.owner, looked: self.looked };
+                script::Options::run(&nonce, lock, &secrets)
+            }
+        };
+        let options = script::Options { sudo, search_path, scratch, ..options };
+        script::render(batch.commands(), &options).map_err(|error| match (&error, sudo) {
+            (RenderError::SudoPassword | RenderError::WeakSecret(_), Sudo::Password(_)) => {
+                SessionError::NoPassword(error.to_string())
+            }
+            _ => SessionError::Unusable(error.to_string()),
+        })
     }
 
     /// Takes note of a batch that began, or may have.
@@ -335,32 +375,25 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// The script of a batch, with a nonce that nobody can guess.
-fn render(batch: &Admitted, vault: Option<&Vault>, sudo: Sudo<'_>, place: &Place) -> Result<Script, SessionError> {
-    let mut random = [0u8; 16];
-    let got = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
-    if got != Ok(random.len()) {
-        return Err(SessionError::Unusable("this machine gives no random numbers".to_owned()));
-    }
-    let nonce = Nonce::new(random);
-    let owner = owner();
-    let secrets = |slot: &str| vault.and_then(|vault| vault.value(slot));
-    let options = match batch.mode() {
-        Mode::Probe => script::Options::probe(&nonce),
-        Mode::Run => script::Options::run(&nonce, Lock { path: &place.lock, owner: &owner }, &secrets),
-    };
-    let options = script::Options { sudo, search_path: &place.search_path, scratch: &place.scratch, ..options };
-    script::render(batch.commands(), &options).map_err(|error| match (&error, sudo) {
-        (RenderError::SudoPassword | RenderError::WeakSecret(_), Sudo::Password(_)) => {
-            SessionError::NoPassword(error.to_string())
-        }
-        _ => SessionError::Unusable(error.to_string()),
-    })
-}
-
-/// Who holds the machine, for those who find it busy.
+/// Who holds the machine, for those who find it busy. The machine adds for how long. No two runs are the same one, also
+/// where every process is the first of its container.
 fn owner() -> String {
     let name = std::fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = text::bounded(&text::one_line(name), 100);
-    format!("stagecraft-net, process {} on {}", std::process::id(), if name.is_empty() { "?" } else { &name })
+    let name = text::bounded(&text::one_line(name), 60);
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
+    let user = text::bounded(&text::one_line(user), 40);
+    let mut run = [0u8; 3];
+    let _ = rustix::rand::getrandom(&mut run, rustix::rand::GetRandomFlags::empty());
+    let [a, b, c] = run;
+    plain(&format!(
+        "stagecraft-net run {a:02x}{b:02x}{c:02x}, process {} of {} on {}",
+        std::process::id(),
+        if user.is_empty() { "?" } else { &user },
+        if name.is_empty() { "?" } else { &name },
+    ))
+}
+
+/// Printable ASCII alone, as a line that any machine takes.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
 }

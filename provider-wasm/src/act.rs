@@ -6,6 +6,7 @@
 use crate::decide::Act;
 use crate::failure::{self, install, join::Reason, join::said_by_up};
 use crate::observe::{Patience, Seen, settle};
+use crate::package::{self, Half};
 use crate::port::{Actor, Chunk, Command, Ending, Failure, Log, Observer, Output, PauseEnd, Step, Vault};
 use crate::probe::{self, Client, Daemon, Facts};
 use crate::state::{Down, Gap, Link, Pending, State, Wanted};
@@ -13,6 +14,9 @@ use crate::{join, text};
 
 /// The slot of the auth key.
 pub const AUTH_KEY: &str = "auth-key";
+/// Nobody is asked anything while a package is installed.
+const QUIET: [(&str, &str); 3] =
+    [("APT_LISTCHANGES_FRONTEND", "none"), ("DEBIAN_FRONTEND", "noninteractive"), ("NEEDRESTART_MODE", "a")];
 const SERVICE: &str = "tailscaled.service";
 /// How often the install script is run again while a lock is held: 5 minutes of pauses.
 const LOCK_TRIES: u32 = 60;
@@ -83,6 +87,9 @@ pub fn step(act: Act, state: &State, seen: &Facts, wanted: &Wanted<'_>) -> Step 
     let tags = text::tags(&wanted.tags);
     let name = format!("{}.{}", wanted.host, wanted.config.tailnet_domain);
     let detail = match (act, state) {
+        (Act::Install, State::HalfInstalled(half, _)) => {
+            format!("it was begun and not finished: {}; dpkg is told to finish it", package::shown(half))
+        }
         (Act::Install, _) => "by the official script, https://tailscale.com/install.sh, run by root".to_owned(),
         (Act::StartDaemon, State::NotAtBoot(_)) => "it runs, and would not after a reboot".to_owned(),
         (Act::StartDaemon, State::DaemonDown(Down::Masked, _)) => "it is masked".to_owned(),
@@ -143,7 +150,7 @@ fn leaving(state: &State, seen: &Facts, wanted: &Wanted<'_>) -> String {
 /// When it did not work.
 pub fn perform(act: Act, seen: &Seen, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
     match act {
-        Act::Install => install_client(wanted, hands),
+        Act::Install => install_client(seen, wanted, hands),
         Act::StartDaemon => start_daemon(seen, wanted, hands),
         Act::RestartDaemon => restart_daemon(act, wanted, hands),
         Act::Resume => resume(wanted, hands),
@@ -176,7 +183,20 @@ pub(crate) fn run(act: Act, mut commands: Vec<Command>, hands: Hands<'_>) -> Res
     Ok((outputs, probe::read(&looks)?))
 }
 
-fn install_client(wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
+/// Finishes what an earlier run of the package manager has left half done: the script cannot, and may not say so.
+fn finish_packages(half: &[Half], hands: Hands<'_>) -> Result<(Vec<Output>, Facts), Failure> {
+    let quiet = |words: &[&str]| Command { env: QUIET.to_vec(), ..root(words, 600_000) };
+    let mut commands = vec![quiet(&["dpkg", "--configure", "-a"])];
+    let lacking: Vec<&str> = half.iter().filter(|half| half.lacks_files()).map(|half| half.name).collect();
+    if !lacking.is_empty() {
+        commands.push(quiet(&[&["apt-get", "install", "--reinstall", "-y"], lacking.as_slice()].concat()));
+    }
+    commands.push(root(&["systemctl", "enable", "--now", SERVICE], 90_000));
+    run(Act::Install, commands, hands)
+}
+
+fn install_client(seen: &Seen, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
+    let mut half = seen.facts.half.clone();
     let download = [
         "curl",
         "-fsSL",
@@ -189,16 +209,26 @@ fn install_client(wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure
         "https://tailscale.com/install.sh",
     ];
     let mut tries = 0;
+    // Another package may be what was interrupted: those that this one needs come with it.
+    let mut interrupted = false;
     loop {
-        let script = Command {
-            env: vec![
-                ("APT_LISTCHANGES_FRONTEND", "none"),
-                ("DEBIAN_FRONTEND", "noninteractive"),
-                ("NEEDRESTART_MODE", "a"),
-            ],
-            stdin: vec![Chunk::StdoutOf(0)],
-            ..root(&["sh", "-s"], 600_000)
-        };
+        if !half.is_empty() || interrupted {
+            let (outputs, facts) = finish_packages(&half, hands)?;
+            let package_run = outputs.iter().find(|output| !output.succeeded());
+            match package_run {
+                Some(run) if install::is_locked(run) && tries < LOCK_TRIES => {
+                    wait_for_lock(&mut tries, hands).ok_or_else(|| install::script(run))?;
+                    half = facts.half;
+                    continue;
+                }
+                _ if !facts.half.is_empty() => return Err(install::not_finished(&facts.half, &outputs)),
+                _ if facts.client != Client::Absent => {
+                    return answering(settle(facts, Patience::Booting, hands.look, wanted)?, &outputs);
+                }
+                _ => {}
+            }
+        }
+        let script = Command { env: QUIET.to_vec(), stdin: vec![Chunk::StdoutOf(0)], ..root(&["sh", "-s"], 600_000) };
         // The package starts the daemon itself, but not where a policy forbids that.
         let enable = root(&["systemctl", "enable", "--now", SERVICE], 90_000);
         let (outputs, facts) = run(Act::Install, vec![user(&download, 300_000), script, enable], hands)?;
@@ -206,22 +236,33 @@ fn install_client(wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure
         if !curl.succeeded() {
             return Err(install::download(curl));
         }
-        if script.succeeded() && facts.client != Client::Absent {
+        if script.succeeded() && facts.client != Client::Absent && facts.half.is_empty() {
             let after = settle(facts, Patience::Booting, hands.look, wanted)?;
             return answering(after, &outputs)
                 .map_err(|failed| failed.changed("Tailscale installed, its daemon not up"));
         }
+        if install::is_interrupted(script) && !interrupted {
+            hands.log.info("an earlier run of the package manager was cut off; dpkg is told to finish it");
+            interrupted = true;
+            half = facts.half;
+            continue;
+        }
         if !install::is_locked(script) || tries == LOCK_TRIES {
             return Err(install::script(script).changed("the install script run, Tailscale not installed"));
         }
-        if tries == 0 {
-            hands.log.info("another process holds the lock of the package manager; waiting for it");
-        }
-        tries += 1;
-        if hands.look.pause(LOCK_PAUSE_MS) != PauseEnd::Elapsed {
-            return Err(install::script(script));
-        }
+        wait_for_lock(&mut tries, hands).ok_or_else(|| install::script(script))?;
+        // Whoever held the lock may have been at this very package.
+        half = facts.half;
     }
+}
+
+/// Waits a while for the lock of the package manager; `None` when the run is over first.
+fn wait_for_lock(tries: &mut u32, hands: Hands<'_>) -> Option<()> {
+    if *tries == 0 {
+        hands.log.info("another process holds the lock of the package manager; waiting for it");
+    }
+    *tries += 1;
+    (hands.look.pause(LOCK_PAUSE_MS) == PauseEnd::Elapsed).then_some(())
 }
 
 fn start_daemon(seen: &Seen, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {

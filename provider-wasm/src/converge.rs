@@ -98,7 +98,7 @@ fn reach(steps: &[Step], wanted: &Wanted<'_>, hands: Hands<'_>, done: &mut Vec<A
         // A step that is not needed after all is left out; none is taken that was not shown, or out of its order.
         match left.iter().position(|step| step.id == act.id()) {
             Some(place) => left = left.get(place + 1..).unwrap_or_default(),
-            None => return Err(failure::not_shown(&act.title(wanted))),
+            None => return Err(failure::not_shown(&act.title(wanted), !done.is_empty())),
         }
         seen = act::perform(act, &seen, wanted, hands)?;
         done.push(act);

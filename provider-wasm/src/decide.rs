@@ -64,6 +64,9 @@ pub fn decide(state: &State, wanted: &Wanted<'_>) -> Next {
         (State::NoClient, Installed | Joined) if wanted.config.method == Method::Auto => Do(Install),
         (State::NoClient, Installed) => Hold(vec![note::install_skipped()]),
         (State::NoClient, Joined) => Stop(failure::client_missing()),
+        (State::HalfInstalled(_, behind), Absent) => decide(behind, wanted),
+        (State::HalfInstalled(..), Installed | Joined) if wanted.config.method == Method::Auto => Do(Install),
+        (State::HalfInstalled(half, _), Installed | Joined) => Stop(failure::install::half(half)),
         (State::DaemonDown(Down::Stopped | Down::Failed | Down::Masked, _), Installed | Joined | Absent) => {
             Do(StartDaemon)
         }
@@ -135,6 +138,12 @@ pub fn decide(state: &State, wanted: &Wanted<'_>) -> Next {
 pub fn predict(state: &State, act: Act) -> State {
     match (act, state) {
         (Act::Install, State::NoClient) => State::Unseen,
+        // Its scripts start the daemon, and enable it.
+        (Act::Install, State::HalfInstalled(_, behind)) => match &**behind {
+            State::NoClient | State::DaemonDown(..) => State::Unseen,
+            State::NotAtBoot(behind) => State::clone(behind),
+            behind => behind.clone(),
+        },
         (Act::StartDaemon, State::NotAtBoot(behind)) => State::clone(behind),
         (Act::StartDaemon | Act::RestartDaemon, State::DaemonDown(..)) => State::Unseen,
         (Act::RestartDaemon, State::JoinPending(_)) => State::Fresh,
@@ -144,6 +153,7 @@ pub fn predict(state: &State, act: Act) -> State {
             State::Member(Link::Online, Gap::None)
         }
         (Act::Logout, State::Unseen | State::HalfLoggedOut(_) | State::Foreign(_) | State::Member(..)) => State::Fresh,
+        (act, State::HalfInstalled(half, behind)) => State::HalfInstalled(half.clone(), Box::new(predict(behind, act))),
         (act, State::NotAtBoot(behind)) => State::NotAtBoot(Box::new(predict(behind, act))),
         // `decide` asks for nothing else, as a test shows over the whole table.
         (_, state) => state.clone(),

@@ -6,6 +6,7 @@
 
 use crate::config::DEFAULT_CONTROL;
 use crate::observe::Seen;
+use crate::package;
 use crate::port::Fact;
 use crate::probe::{Client, Daemon, Os, Status, Unit};
 use crate::state::{Aim, Doubt, Down, Foreign, Gap, Link, Pending, State, Unusable, Wanted};
@@ -203,6 +204,10 @@ fn meaning(state: &State, wanted: &Wanted<'_>) -> Option<String> {
         State::Unusable(Unusable::NoVersion(_)) => "`tailscale version` prints none".to_owned(),
         State::DaemonDown(Down::Mute, why) => format!("systemd counts it as running, and it does not answer: {why}"),
         State::DaemonDown(_, why) => why.clone(),
+        State::HalfInstalled(half, behind) => {
+            let behind = meaning(behind, wanted).map(|why| format!("; {why}")).unwrap_or_default();
+            format!("its installation was begun and not finished: {}{behind}", package::shown(half))
+        }
         State::NotAtBoot(behind) => {
             let behind = meaning(behind, wanted).map(|why| format!("; {why}")).unwrap_or_default();
             format!("a reboot would take it out of the tailnet{behind}")

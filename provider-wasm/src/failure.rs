@@ -347,11 +347,12 @@ pub fn no_effect(title: &str, why: &str) -> Failure {
     )
 }
 
-/// The machine needs a step that was not shown.
+/// The machine needs a step that was not shown. Where nothing was `begun`, somebody else changes it: `busy`, so that the
+/// host plans anew.
 #[must_use]
-pub fn not_shown(title: &str) -> Failure {
+pub fn not_shown(title: &str, begun: bool) -> Failure {
     fail(
-        "other",
+        if begun { "other" } else { "busy" },
         "not-shown",
         format!("the host needs a step that was not shown: {title}"),
         told(

@@ -15,6 +15,7 @@ pub mod failure;
 pub mod join;
 pub mod note;
 pub mod observe;
+pub mod package;
 pub mod port;
 pub mod prefs;
 pub mod probe;

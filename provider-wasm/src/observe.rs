@@ -6,7 +6,7 @@ use crate::decide::{Next, decide};
 use crate::failure;
 use crate::port::{Failure, Observer};
 use crate::probe::{self, Facts};
-use crate::state::{State, Wanted};
+use crate::state::{Down, State, Wanted};
 
 /// Pauses between looks at a machine that is about to change by itself: 20 s in all.
 pub const SETTLE_MS: [u32; 12] = [500, 500, 1_000, 1_000, 1_000, 2_000, 2_000, 2_000, 2_000, 2_000, 3_000, 3_000];
@@ -34,7 +34,7 @@ impl Seen {
 pub enum Patience {
     /// It was not touched: what does not answer is down.
     Usual,
-    /// It was started, restarted or shaken: what does not answer may still come.
+    /// It was started, restarted or shaken: what systemd counts as running and does not answer may still come.
     Booting,
 }
 
@@ -53,7 +53,7 @@ pub fn observe(look: &dyn Observer, wanted: &Wanted<'_>) -> Result<Seen, Failure
 pub fn settle(facts: Facts, patience: Patience, look: &dyn Observer, wanted: &Wanted<'_>) -> Result<Seen, Failure> {
     let passing = |seen: &Seen| {
         decide(&seen.state, wanted) == Next::LookAgain
-            || (patience == Patience::Booting && matches!(seen.state, State::DaemonDown(..)))
+            || (patience == Patience::Booting && matches!(seen.state, State::DaemonDown(Down::Mute, _)))
     };
     let mut seen = until(Seen::of(facts, wanted), &SETTLE_MS, "the daemon", look, wanted, |seen| !passing(seen))?;
     // It does not pass: then it is what it was taken to become.

@@ -5,6 +5,7 @@
 
 use serde::Deserialize;
 
+use crate::package::{self, Half, PACKAGES};
 use crate::port::{Command, Condition, Ending, ExecError, Failure, Observer, Output};
 use crate::prefs::Prefs;
 use crate::version::Version;
@@ -50,6 +51,8 @@ pub struct Facts {
     pub unit: Result<Unit, String>,
     /// What the daemon says.
     pub daemon: Daemon,
+    /// What the package manager has begun and not finished.
+    pub half: Vec<Half>,
 }
 
 /// The operating system.
@@ -231,6 +234,7 @@ pub fn commands() -> Vec<Command> {
             "-p",
             "LoadState,ActiveState,SubState,UnitFileState,FragmentPath",
         ]),
+        look(&["dpkg-query", "-s", PACKAGES[0], PACKAGES[1]]),
     ]
 }
 
@@ -248,7 +252,7 @@ pub fn look(observer: &dyn Observer) -> Result<Facts, Failure> {
 /// # Errors
 /// When a part of it is missing: a machine is not judged by half an answer.
 pub fn read(outputs: &[Output]) -> Result<Facts, Failure> {
-    let [os_release, uname, root, version, status, prefs, unit] = outputs else {
+    let [os_release, uname, root, version, status, prefs, unit, packages] = outputs else {
         return Err(failure::lost("looking at the machine"));
     };
     if outputs.iter().any(|output| matches!(output.ending, Ending::Unknown | Ending::Skipped)) {
@@ -260,6 +264,7 @@ pub fn read(outputs: &[Output]) -> Result<Facts, Failure> {
         client: read_client(version),
         unit: read_unit(unit),
         daemon: read_daemon(status, prefs),
+        half: package::read(packages),
     })
 }
 
@@ -348,6 +353,10 @@ fn read_daemon(status: &Output, prefs: &Output) -> Daemon {
             return Daemon::Unreadable(format!("the status is not what `tailscale status --json` prints: {error}"));
         }
     };
+    // It answered one of two questions that were asked at the same moment: it has just come, or is just going.
+    if !prefs.succeeded() && prefs.stderr.contains("ailed to connect to local ") {
+        return Daemon::Silent;
+    }
     if !prefs.succeeded() {
         return Daemon::Unreadable(format!("`tailscale debug prefs` failed: {}", text::why(prefs)));
     }

@@ -25,6 +25,7 @@ pub fn name(state: &State) -> String {
         State::DaemonDown(Down::Mute, _) => "daemon does not answer",
         State::DaemonDown(Down::NoUnit, _) => "daemon unknown to systemd",
         State::DaemonDown(Down::NoSystemd, _) => "daemon down, no systemd",
+        State::HalfInstalled(_, behind) => return format!("half installed, else {}", name(behind)),
         State::NotAtBoot(behind) => return format!("{}, daemon off at boot", name(behind)),
         State::Settling(then) => return format!("settling, else {}", name(then)),
         State::Unseen => "daemon started, not seen yet",

@@ -4,6 +4,7 @@
 //! no case of the list covers is [`State::Unreadable`], never a guess. Not for: what to do about it ([`crate::decide`]).
 
 use crate::config::{Config, same_control};
+use crate::package::Half;
 use crate::port::{Goal, Request};
 use crate::prefs::Prefs;
 use crate::probe::{Client, Daemon, Facts, Os, Status, Unit};
@@ -49,6 +50,8 @@ pub enum State {
     Unreadable(String),
     /// Tailscale is not installed.
     NoClient,
+    /// Its installation was begun and not finished. Behind it stands what the host is apart from that.
+    HalfInstalled(Vec<Half>, Box<State>),
     /// The installed release will not do.
     Unusable(Unusable),
     /// The daemon does not answer.
@@ -241,6 +244,19 @@ impl State {
         if let Os::Unsupported(found) = &facts.os {
             return State::Unsupported(found.clone());
         }
+        let rest = State::apart_from_packages(facts, wanted);
+        // Leaving is none of the package manager's business.
+        if facts.half.is_empty() || wanted.goal == Aim::Absent {
+            return rest;
+        }
+        match rest {
+            State::Settling(then) => State::Settling(Box::new(State::HalfInstalled(facts.half.clone(), then))),
+            rest => State::HalfInstalled(facts.half.clone(), Box::new(rest)),
+        }
+    }
+
+    /// What they add up to, where the package manager has finished what it began.
+    fn apart_from_packages(facts: &Facts, wanted: &Wanted<'_>) -> Self {
         match &facts.client {
             Client::Absent => return State::NoClient,
             // Leaving works with whatever release joined.
@@ -285,8 +301,20 @@ impl State {
 
     /// What a daemon's own answer adds up to.
     fn said(status: &Status, prefs: &Prefs, wanted: &Wanted<'_>) -> State {
-        // A profile is there exactly when a node key is; releases before 1.66 have only the profile to tell by.
+        // A profile is there exactly when a node key is; releases before 1.66 have only the profile to tell by. Where the two
+        // do not agree, they were not read at the same moment, and the machine has logged in or out between.
         let node_key = status.have_node_key || prefs.has_profile;
+        let says_so = Version::of_release(&status.version).is_some_and(|daemon| daemon >= Version::new(1, 66, 0));
+        if says_so && status.have_node_key != prefs.has_profile {
+            return match State::of_daemon(node_key, status, prefs, wanted) {
+                State::Settling(then) => State::Settling(then),
+                then => State::Settling(Box::new(then)),
+            };
+        }
+        State::of_daemon(node_key, status, prefs, wanted)
+    }
+
+    fn of_daemon(node_key: bool, status: &Status, prefs: &Prefs, wanted: &Wanted<'_>) -> State {
         let here = same_control(&prefs.control_url, wanted.config.control());
         let control = || if prefs.control_url.is_empty() { crate::config::DEFAULT_CONTROL } else { &prefs.control_url };
         let error = status.login_error().map(text::shown);

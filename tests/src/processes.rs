@@ -41,6 +41,27 @@ pub fn end_marked(name: &str, value: &str) {
     }
 }
 
+/// Ends one process, and nothing below it.
+pub fn end(pid: u32) {
+    signal(pid, Signal::KILL);
+}
+
+/// Whether a process has this name, as the system keeps it.
+#[must_use]
+pub fn is_called(pid: u32, name: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == name)
+}
+
+/// Everything that lives in the mount namespace of `pid`, where that is another than our own; no zombies.
+#[must_use]
+pub fn in_mounts_of(pid: u32) -> Vec<u32> {
+    let mounts = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    let Some(theirs) = mounts(&pid.to_string()).filter(|theirs| Some(theirs) != mounts("self").as_ref()) else {
+        return Vec::new();
+    };
+    all().filter(|pid| mounts(&pid.to_string()).as_ref() == Some(&theirs) && parent(*pid).is_some()).collect()
+}
+
 /// Everything below `root`, in no particular order.
 #[must_use]
 pub fn descendants(root: u32) -> Vec<u32> {

@@ -25,6 +25,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,7 @@ use crate::product::{Cli, stand_in};
 use crate::room::{Login, Room, View};
 use crate::shared::Shared;
 use crate::sshd::{self, KeyType, Sshd};
+use crate::stand_in::trap::Trap;
 use crate::stand_in::{ITSELF, Manner, NAMES, link};
 
 /// What a new host is like.
@@ -71,6 +73,7 @@ pub struct Host {
     tags: Vec<String>,
     login: Login,
     machine: Shared<Machine>,
+    trap: Shared<Trap>,
     sshd: Sshd,
 }
 
@@ -97,6 +100,63 @@ impl Host {
     #[must_use]
     pub fn machine(&self) -> &Shared<Machine> {
         &self.machine
+    }
+
+    /// The trap for the programs that are played there.
+    #[must_use]
+    pub fn trap(&self) -> &Shared<Trap> {
+        &self.trap
+    }
+
+    /// What is in its `/run` and `/dev/shm` that the rig has not put there.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn volatile(&self) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for dir in [self.dir.join("run"), self.dir.join("shm")] {
+            for entry in fs::read_dir(dir)? {
+                let path = entry?.path();
+                if !path.ends_with("lab") && !path.ends_with("sshd") && !path.ends_with("systemd") {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Makes it another machine, on which nothing has happened yet, behind the same `sshd`.
+    ///
+    /// # Errors
+    /// When files cannot be written.
+    pub fn reset(&self, machine: &Machine) -> Result<()> {
+        self.sshd.end_all_behind();
+        self.clear_volatile()?;
+        self.machine.update(|now| now.clone_from(machine))?;
+        self.trap.update(|trap| *trap = Trap::default())?;
+        link(&self.dir.join("bin"), machine);
+        Ok(())
+    }
+
+    fn clear_volatile(&self) -> Result<()> {
+        for path in self.volatile()? {
+            if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+        }
+        Ok(())
+    }
+
+    /// The power goes: every process of the host ends at once, `/run` and `/dev/shm` are empty, and the machine boots.
+    /// Its `sshd` is there again, as after a boot.
+    ///
+    /// # Errors
+    /// When files cannot be removed.
+    pub fn power_cut(&self) -> Result<()> {
+        self.sshd.end_all_behind();
+        self.clear_volatile()?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+        self.machine.update(|machine| machine.power_cut(u64::try_from(now).unwrap_or(u64::MAX)))?;
+        Ok(())
     }
 
     /// Its `/run`, seen from here.
@@ -162,6 +222,7 @@ impl Site {
         }
         let own = dir.join("run/lab");
         let machine = Shared::create(&own.join("machine.json"), &spec.machine)?;
+        let trap = Shared::create(&own.join("trap.json"), &Trap::default())?;
         Shared::create(&own.join("manner.json"), &Manner { pace: spec.pace, namespaces })?;
         match &spec.world {
             None => std::os::unix::fs::symlink(self.dir.path().join("world"), own.join("world"))?,
@@ -182,7 +243,7 @@ impl Site {
         }
         options.room = Some(Arc::new(room));
         let sshd = Sshd::with(&options).with_context(|| format!("host {name}"))?;
-        let host = Host { name: name.to_owned(), dir, roles: spec.roles, tags: spec.tags, login, machine, sshd };
+        let host = Host { name: name.to_owned(), dir, roles: spec.roles, tags: spec.tags, login, machine, trap, sshd };
         self.hosts.push(host);
         self.write()?;
         self.get(name).context("it was added just now")

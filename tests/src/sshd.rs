@@ -255,6 +255,58 @@ impl Sshd {
         }
     }
 
+    /// Cuts every connection, and nothing else: what runs behind them goes on and does not know.
+    pub fn cut_links(&self) {
+        for pid in processes::descendants(self.child.id()) {
+            if processes::is_called(pid, "sshd") {
+                processes::end(pid);
+            }
+        }
+    }
+
+    /// What runs behind it, also what its session has left behind. Where the host has no mount namespace of its own, by
+    /// which such a process is known, only what is below it in the tree.
+    #[must_use]
+    pub fn behind(&self) -> Vec<u32> {
+        let server = self.server();
+        let mut found = processes::descendants(server);
+        found.extend(processes::in_mounts_of(server));
+        found.sort_unstable();
+        found.dedup();
+        found.retain(|pid| *pid != server && *pid != self.child.id());
+        found
+    }
+
+    /// Whether it lives in a mount namespace of its own, so that [`Sshd::behind`] finds whatever was left there.
+    #[must_use]
+    pub fn has_own_mounts(&self) -> bool {
+        !processes::in_mounts_of(self.server()).is_empty()
+    }
+
+    /// Ends all that runs behind it at once, until nothing is left; the server goes on listening.
+    pub fn end_all_behind(&self) {
+        loop {
+            let behind = self.behind();
+            if behind.is_empty() {
+                return;
+            }
+            behind.into_iter().for_each(processes::end);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The listening process: what makes the room stands in front of it, where that does not become it.
+    fn server(&self) -> u32 {
+        let mut pid = self.child.id();
+        while !processes::is_called(pid, "sshd") {
+            match processes::descendants(pid).first() {
+                Some(below) => pid = *below,
+                None => break,
+            }
+        }
+        pid
+    }
+
     /// Leaves it running, with its files, when this process ends. [`Left::end`] ends it then.
     #[must_use = "nobody else ends it"]
     pub fn leave(self) -> Left {

@@ -282,7 +282,8 @@ fn a_machine_that_another_run_holds_is_busy_and_untouched() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
     let held = std::fs::File::open(&path).unwrap();
     rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    insta::assert_snapshot!("busy", failed(&up(&site, KEY), "busy", "nothing", &["somebody else, process 7"]));
+    let told = site.cli(["up", "--timeout", "2s"]).env("TS_AUTHKEY", KEY).run().unwrap();
+    insta::assert_snapshot!("busy", failed(&told, "busy", "nothing", &["somebody else, process 7"]));
     assert_eq!(site["app-1"].machine().get().unwrap(), machine);
     drop(held);
     assert_eq!(up(&site, KEY).code, Some(0), "a lock that nobody holds is no obstacle");

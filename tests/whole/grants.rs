@@ -69,6 +69,7 @@ fn looks() -> Vec<(Command, Value)> {
         "tailscale status --json --peers=false",
         "tailscale debug prefs",
         "systemctl show tailscaled.service --no-pager -p LoadState,ActiveState,SubState,UnitFileState,FragmentPath",
+        "dpkg-query -s tailscale tailscale-archive-keyring",
         DOWNLOAD,
     ];
     let mut looks: Vec<_> = plain.into_iter().map(|line| (user(line), saas())).collect();
@@ -81,6 +82,9 @@ fn looks() -> Vec<(Command, Value)> {
 /// Changing batches.
 fn changes() -> Vec<(Vec<Command>, Value)> {
     let plain = [
+        "dpkg --configure -a",
+        "apt-get install --reinstall -y tailscale",
+        "apt-get install --reinstall -y tailscale tailscale-archive-keyring",
         "systemctl unmask tailscaled.service",
         "systemctl enable --now tailscaled.service",
         "systemctl restart tailscaled.service",

@@ -3,6 +3,7 @@
 
 mod approve;
 mod cli;
+mod cuts;
 mod demo;
 mod failures;
 mod grants;
@@ -17,3 +18,4 @@ mod rig;
 mod secrets;
 mod ssh;
 mod sudo;
+mod two_runs;

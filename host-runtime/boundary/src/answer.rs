@@ -57,6 +57,11 @@ pub enum Answer {
         /// Who, in their own words, on one line; maybe empty.
         holder: String,
     },
+    /// Another run held the machine after it was looked at, so what was decided then may not fit any more. Nothing ran.
+    Moved {
+        /// Who, in their own words, on one line.
+        by: String,
+    },
     /// The batch needs root, or its login is root, and the machine's lock could not be taken. Nothing ran.
     NoLock {
         /// The login's user id; where it is not 0, it is `sudo` that failed, most likely.
@@ -98,6 +103,8 @@ pub struct Ran {
     pub uid: Option<u32>,
     /// The machine's lock was held.
     pub locked: bool,
+    /// When it began, in hundredths of a second of the machine's own uptime, where that can be read.
+    pub uptime: Option<u64>,
     /// `SSH_CONNECTION` as the machine sees it, if it has that form: client address and port, server address and port.
     pub connection: Option<String>,
 }
@@ -140,7 +147,7 @@ pub struct Reader {
 /// How it began, by the first frame on either stream.
 #[derive(Debug)]
 enum First {
-    Begun { uid: Option<u32>, locked: bool, connection: Option<String> },
+    Begun { uid: Option<u32>, locked: bool, uptime: Option<u64>, connection: Option<String> },
     Refused(Answer),
 }
 
@@ -268,13 +275,18 @@ impl Reader {
     fn frame(&mut self, stream: Stream, frame: &Frame<'_>) -> Option<()> {
         let at = self.side(stream).at;
         match (at, frame) {
-            (At::Noise, Frame::Begin { uid, locked, uptime: _, connection }) => {
-                let first = First::Begun { uid: *uid, locked: *locked, connection: connection_of(connection) };
+            (At::Noise, Frame::Begin { uid, locked, uptime, connection }) => {
+                let connection = connection_of(connection);
+                let first = First::Begun { uid: *uid, locked: *locked, uptime: *uptime, connection };
                 self.begin(stream, first, At::Body);
             }
             (At::Noise, Frame::Busy(who)) => {
                 let holder = self.line(who);
                 self.begin(stream, First::Refused(Answer::Busy { holder }), At::Refused);
+            }
+            (At::Noise, Frame::Moved(who)) => {
+                let by = self.line(who);
+                self.begin(stream, First::Refused(Answer::Moved { by }), At::Refused);
             }
             (At::Noise, Frame::NoLock { uid, why }) => {
                 let why = self.line(why);
@@ -334,11 +346,11 @@ impl Reader {
             let noise = self.side(stream).at == At::Noise;
             splitter.finish(noise, |part| self.part(stream, part));
         }
-        let (uid, locked, connection) = match self.first.take() {
+        let (uid, locked, uptime, connection) = match self.first.take() {
             Some(First::Refused(answer)) => return answer,
-            Some(First::Begun { uid, locked, connection }) => (uid, locked, connection),
+            Some(First::Begun { uid, locked, uptime, connection }) => (uid, locked, uptime, connection),
             None if closed && self.stop.is_none() => return Answer::NotStarted { said: self.said() },
-            None => (None, false, None),
+            None => (None, false, None, None),
         };
         let complete = self.out.at == At::End && self.err.at == At::End;
         let stop = self.stop;
@@ -347,7 +359,7 @@ impl Reader {
             Mode::Probe => self.probe_outputs(elapsed),
         };
         let (outputs, took) = ran.into_iter().unzip();
-        Answer::Ran(Ran { outputs, took, complete, stop, uid, locked, connection })
+        Answer::Ran(Ran { outputs, took, complete, stop, uid, locked, uptime, connection })
     }
 
     fn line(&self, bytes: &[u8]) -> String {

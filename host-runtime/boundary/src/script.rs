@@ -12,6 +12,7 @@
 //! | `begin UID LOCK UPTIME CONNECTION` | it runs now; `LOCK` is `locked` or `unlocked` |
 //! | `busy WHO` | another run holds the machine; nothing ran |
 //! | `no-sudo asks WHY`, `no-sudo refused WHY` | `sudo -n` asks for a password, or refused the one it was given; nothing ran |
+//! | `moved WHO` | another run held it after it was looked at; nothing ran |
 //! | `no-lock WHY`, `no-place WHY`, `no-printf` | a precondition is missing; nothing ran |
 //! | `INDEX STATUS START END` | what stands before it is this command's; times are the machine's uptime, or `-` |
 //! | `INDEX - - -` | this command was skipped |
@@ -39,6 +40,9 @@
 //! included, and a daemon that a command leaves behind does not keep it. Where no lock can be had, a batch that needs
 //! root does not start; one that does not goes on without, and says so, since without root it cannot do what two runs
 //! could spoil for each other.
+//!
+//! The file says who held the lock last, and at which uptime of the machine that run let it go. Whoever takes it after
+//! another one compares that with the time of its own last look: what was decided on an older look is not done.
 
 mod batch;
 
@@ -99,8 +103,13 @@ impl std::fmt::Debug for Nonce {
 pub struct Lock<'a> {
     /// The file; its folder must be one that only root writes to. [`LOCK_PATH`] but in tests.
     pub path: &'a str,
-    /// Who we are, in one printable line of at most 200 bytes: shown to those who find the machine busy.
+    /// Who we are, in one printable line of at most 200 bytes: shown to those who find the machine busy. No two runs are
+    /// the same one.
     pub owner: &'a str,
+    /// When the machine was last looked at, in hundredths of a second of its own uptime ([`crate::answer::Ran::uptime`]).
+    /// If another run let go of it later, or died with it, this one does not begin. `None`: whatever others did is of no
+    /// concern.
+    pub looked: Option<u64>,
 }
 
 /// How a login that is not root becomes root. For a batch that needs no root, and for a login that is root, all are one.

@@ -10,9 +10,10 @@ use super::starts::Starts;
 use super::turns::Permission;
 use crate::approval;
 use crate::artifact::Digest;
-use crate::contract::Goal;
+use crate::contract::{Goal, Step};
 use crate::event::HostResult;
 use crate::failure::Failed;
+use crate::host::{Ensured, Host, Patience};
 use crate::network::Network;
 use crate::secrets::Secrets;
 use crate::sudo::SudoPassword;
@@ -89,23 +90,40 @@ impl Visit {
     }
 
     fn along(&self, route: &dyn Route, seat: &Seat<'_>) -> Result<Turn, Failed> {
-        let Task { network, members, allow, secrets, sudo, .. } = &*self.task;
-        let member = &members[self.place(seat)];
+        let name = &self.task.members[self.place(seat)].name;
         let transport = dial(route, seat.host(), &self.starts, seat.until())?;
-        let mut host = network.on(&member.name, transport, seat.tell());
-        if let Some(password) = sudo {
+        let mut host = self.task.network.on(name, transport, seat.tell());
+        if let Some(password) = &self.task.sudo {
             host = host.sudo(password.clone());
         }
+        let mut patience = Patience::new(seat.until());
+        loop {
+            let tried = self.once(&mut host, seat, &patience).map_err(|failed| patience.failed(failed))?;
+            let (steps, failed) = match tried {
+                Tried::Done(turn) => return Ok(turn),
+                Tried::Applied(_, Ok(ensured)) => return Ok(Turn::Done(result(patience.ensured(ensured)))),
+                Tried::Applied(steps, Err(failed)) => (steps, failed),
+            };
+            if !patience.again(&failed, &steps, name, seat.tell().as_ref()) {
+                return Err(patience.failed(failed));
+            }
+        }
+    }
+
+    /// One plan, and what comes of it.
+    fn once(&self, host: &mut Host, seat: &Seat<'_>, patience: &Patience) -> Result<Tried, Failed> {
+        let Task { network, members, allow, secrets, .. } = &*self.task;
+        let member = &members[self.place(seat)];
         let plan = host.plan(&member.goal, allow, seat.until())?;
         if plan.holds() {
-            return Ok(Turn::Done(HostResult::Holds(plan.outcome())));
+            return Ok(Tried::Done(Turn::Done(result(patience.ensured(Ensured::Held(plan.outcome()))))));
         }
         if let Some(blocked) = plan.blocked() {
             return Err(blocked.clone());
         }
         let steps = plan.steps().to_vec();
         if self.act == Act::Look {
-            return Ok(Turn::Done(HostResult::WouldChange { steps, outcome: plan.outcome() }));
+            return Ok(Tried::Done(Turn::Done(HostResult::WouldChange { steps, outcome: plan.outcome() })));
         }
         if let Some((_, approved)) = &self.only
             && approved.get(&member.name)
@@ -119,12 +137,29 @@ impl Visit {
         } else {
             match seat.permission() {
                 Permission::Go => {}
-                Permission::Park => return Ok(Turn::Park),
+                // One that has begun to change a machine ends it: parked, it would forget what it did.
+                Permission::Park if patience.has_changed() => {}
+                Permission::Park => return Ok(Tried::Done(Turn::Park)),
                 Permission::Skip(failed) => return Err(failed),
             }
         }
         let vault = Arc::new(plan.open(secrets)?);
         seat.changing();
-        Ok(Turn::Done(HostResult::Changed { steps, outcome: plan.apply(&vault, seat.until())? }))
+        Ok(Tried::Applied(steps, plan.apply(&vault, seat.until())))
+    }
+}
+
+/// What came of one plan.
+enum Tried {
+    /// The visit is over, or goes on later.
+    Done(Turn),
+    /// These steps were to be taken.
+    Applied(Vec<Step>, Result<Ensured, Failed>),
+}
+
+fn result(ensured: Ensured) -> HostResult {
+    match ensured {
+        Ensured::Held(outcome) => HostResult::Holds(outcome),
+        Ensured::Changed { steps, outcome } => HostResult::Changed { steps, outcome },
     }
 }

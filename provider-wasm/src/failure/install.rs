@@ -4,6 +4,7 @@
 //! causes (100 is all of apt), and one message for two (*isn't supported* is also what a failed download reads like).
 
 use super::{fail, told};
+use crate::package::{self, Half};
 use crate::port::{Ending, Failure, Output};
 use crate::text;
 
@@ -13,10 +14,38 @@ const PACKAGES: &str = "https://pkgs.tailscale.com/";
 /// Whether the script gave up because another process holds a lock of apt or dpkg: worth waiting for.
 #[must_use]
 pub fn is_locked(run: &Output) -> bool {
-    run.ending == Ending::Exited(100)
-        && ["Could not get lock", "Unable to lock directory", "Unable to acquire the dpkg frontend lock"]
-            .iter()
-            .any(|sign| run.stderr.contains(sign))
+    matches!(run.ending, Ending::Exited(2 | 100))
+        && [
+            "Could not get lock",
+            "frontend lock was locked by another process",
+            "Unable to lock directory",
+            "Unable to acquire the dpkg frontend lock",
+        ]
+        .iter()
+        .any(|sign| run.stderr.contains(sign))
+}
+
+/// Whether the script gave up because an earlier run of dpkg was cut off.
+#[must_use]
+pub fn is_interrupted(run: &Output) -> bool {
+    run.ending == Ending::Exited(100) && run.stderr.contains("dpkg was interrupted")
+}
+
+/// An installation was begun by somebody and not finished, and nothing may be installed.
+#[must_use]
+pub fn half(half: &[Half]) -> Failure {
+    fail(
+        "install-failed",
+        "install-half",
+        "installation failed: it was begun and not finished, and install.method is skip",
+        told(
+            package::shown(half),
+            "packages that are installed whole",
+            "an earlier run of dpkg was cut off",
+            "by hand, on the host:  sudo dpkg --configure -a\nor here:  set install.method to auto, then {run up @hosts}",
+        ),
+    )
+    .at("/install/method")
 }
 
 /// What is known of one way in which the script fails.
@@ -27,6 +56,23 @@ struct Told<'a> {
     wanted: &'a str,
     means: &'a str,
     next: &'a str,
+}
+
+/// What was begun earlier could not be finished.
+#[must_use]
+pub fn not_finished(half: &[Half], outputs: &[Output]) -> Failure {
+    let nothing = Output { ending: Ending::Exited(0), stdout: String::new(), stderr: String::new() };
+    let run = outputs.iter().find(|output| !output.succeeded()).unwrap_or(&nothing);
+    let found = package::shown(half);
+    Told {
+        code: "install-half",
+        error: &format!("it was begun earlier and could not be finished: {found}"),
+        found: &found,
+        wanted: "packages that are installed whole",
+        means: "an earlier run of dpkg was cut off, and dpkg cannot finish it",
+        next: "on the host:  sudo dpkg --configure -a && sudo apt-get install --reinstall tailscale",
+    }
+    .failed(run)
 }
 
 /// The script could not be downloaded.
@@ -73,7 +119,17 @@ pub fn script(run: &Output) -> Failure {
         return super::unsupported_os("a Linux that the install script does not know");
     }
     let why = text::why(run);
-    if is_locked(run) {
+    if is_interrupted(run) {
+        Told {
+            code: "install-interrupted",
+            error: "an earlier run of dpkg was cut off and cannot be finished",
+            found: &line("dpkg was interrupted"),
+            wanted: "a package manager that has finished what it began",
+            means: "this run has told dpkg to finish it, and it did not",
+            next: "see what is in the way, on the host:  sudo dpkg --configure -a",
+        }
+        .failed(run)
+    } else if is_locked(run) {
         let held = line("Could not get lock");
         Told {
             code: "install-locked",
@@ -205,12 +261,12 @@ fn ended(run: &Output, why: &str) -> Failure {
 impl Told<'_> {
     fn failed(&self, run: &Output) -> Failure {
         let mut found = self.found.trim_end_matches('.').to_owned();
-        // Its last lines are what was found, too.
-        let tail = text::tail(run, 5);
-        for line in tail.iter().filter(|line| !found.contains(line.trim_end_matches('.'))).cloned().collect::<Vec<_>>()
-        {
-            found.push_str("\n  ");
-            found.push_str(&line);
+        // Its last lines are what was found, too; none is said twice.
+        for line in text::tail(run, 5) {
+            if found.lines().all(|known| known.trim().trim_end_matches('.') != line.trim().trim_end_matches('.')) {
+                found.push_str("\n  ");
+                found.push_str(&line);
+            }
         }
         let next = format!("{}\nthen:  {{run up @hosts}}", self.next);
         let detail = told(found, self.wanted, self.means, next);

@@ -34,6 +34,20 @@ fn told(host: &Host, goal: Goal) -> (&'static str, String) {
 }
 
 #[test]
+fn a_status_and_preferences_of_two_moments_are_looked_at_again() {
+    let status = Host::with(member).machine.borrow().status();
+    let fresh = Host::with(|_| Machine::installed("app-1", "1.102.3")).machine.borrow().status();
+    // It joined, or left, between the two answers; what comes of it is not guessed.
+    let host = Host::with(|_| Machine::installed("app-1", "1.102.3"));
+    host.canned.borrow_mut().insert(STATUS.to_owned(), exited(0, &status, ""));
+    let _ = host.plan(joined(&["tag:web"]));
+    assert_eq!(host.probes(), 1 + tailscale_provider::observe::SETTLE_MS.len());
+    let host = answering(STATUS, exited(0, &fresh, ""));
+    let _ = host.plan(joined(&["tag:web"]));
+    assert_eq!(host.probes(), 1 + tailscale_provider::observe::SETTLE_MS.len());
+}
+
+#[test]
 fn an_answer_that_cannot_be_read_is_an_error_that_says_what_was_found() {
     let status = Host::with(member).machine.borrow().status();
     let with = |from: &str, to: &str| exited(0, &status.replace(from, to), "");
@@ -146,7 +160,7 @@ fn what_the_install_script_may_say_besides_is_told_with_its_last_lines() {
     assert_eq!(told(&host(slow), Goal::Installed).0, "install-slow");
     let (code, detail) = told(&host(exited(77, "a\nb\n", "+ trace\nE: nobody knows this\n")), Goal::Installed);
     assert_eq!(code, "install-other");
-    assert!(detail.starts_with("found: E: nobody knows this\n  a\n  b\n  E: nobody knows this\nwanted: "), "{detail}");
+    assert!(detail.starts_with("found: E: nobody knows this\n  a\n  b\nwanted: "), "{detail}");
     let unknown = exited(1, "Couldn't determine what kind of Linux is running.\n", "");
     assert_eq!(told(&host(unknown), Goal::Installed).0, "unsupported-os");
 }

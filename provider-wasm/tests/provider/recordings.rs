@@ -58,6 +58,7 @@ fn batch(version: &str, status: Output, prefs: &str) -> Vec<Output> {
             "LoadState=loaded\nActiveState=active\nSubState=running\nFragmentPath=/usr/lib/systemd/system/tailscaled.service\nUnitFileState=enabled\n",
             "",
         ),
+        exited(0, "Package: tailscale\nStatus: install ok installed\n", ""),
     ]
 }
 
@@ -415,6 +416,18 @@ fn every_recorded_install_is_told_for_what_it_is() {
             100,
             "install-locked",
             "Could not get lock /var/lib/apt/lists/lock. It is held by process 0",
+        ),
+        (
+            "dpkg-interrupted.txt",
+            100,
+            "install-interrupted",
+            "an earlier run of dpkg was cut off and cannot be finished",
+        ),
+        (
+            "dpkg-half-installed.txt",
+            0,
+            "install-nothing",
+            "the install script ended well, and `tailscale` is not there",
         ),
         ("otherrepo-unsigned.txt", 100, "install-repository", "debian trixie InRelease' is not signed"),
         ("diskfull30.txt", 100, "install-disk", "the disk is full"),

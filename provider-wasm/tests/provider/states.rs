@@ -7,6 +7,7 @@ use std::path::Path;
 
 use tailscale_provider::config::Config;
 use tailscale_provider::decide::{Act, Next, decide, predict};
+use tailscale_provider::package::Half;
 use tailscale_provider::report;
 use tailscale_provider::state::{Aim, Doubt, Down, Foreign, Gap, Link, Pending, State, Tie, Unusable, Wanted};
 use tailscale_provider::version::Version;
@@ -19,6 +20,7 @@ fn states() -> Vec<(State, &'static str)> {
     let tags = Gap::Tags(vec!["tag:old".to_owned()]);
     let name = Gap::Name("app-1-1.example.ts.net".to_owned());
     let down = |how| State::DaemonDown(how, "failed to connect to local tailscaled".to_owned());
+    let half = |how, behind| State::HalfInstalled(vec![Half { name: "tailscale", how }], Box::new(behind));
     let refused = || "invalid key: API key does not exist".to_owned();
     let mut all = vec![
         (State::Unsupported("Fedora Linux 41".to_owned()), "Not Debian, Ubuntu or their kin, or not to be told."),
@@ -27,6 +29,12 @@ fn states() -> Vec<(State, &'static str)> {
             "The client answers what this provider does not know.",
         ),
         (State::NoClient, "No `tailscale` on the PATH."),
+        (
+            half("half-installed", State::NoClient),
+            "`dpkg` was cut off at its package. `apt-get`, and so the script, would do nothing, or say that all is well.",
+        ),
+        (half("half-configured", down(Down::Stopped)), "The same, a little later."),
+        (half("unpacked", State::Member(Link::Online, Gap::None)), "The same at an upgrade."),
         (
             State::Unusable(Unusable::TooOld("1.66.4".to_owned(), Version::FLOOR)),
             "Older than `install.min_version`, or than 1.80. Leaving looks past it.",

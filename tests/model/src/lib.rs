@@ -20,6 +20,7 @@
 //! ```
 
 mod cli;
+mod cut;
 mod daemon;
 mod document;
 mod machine;
@@ -34,8 +35,8 @@ mod world;
 use std::collections::BTreeMap;
 
 pub use machine::{
-    Active, Apt, Attempt, Daemon, Disk, Lock, Machine, Memory, Netmap, OtherRepository, Prefs, Profile, Sudo, Unit,
-    Which,
+    Active, Apt, Attempt, Daemon, Disk, Lock, Machine, Memory, Netmap, OtherRepository, Package, Prefs, Profile, Sudo,
+    Unit, Which,
 };
 pub use packages::SCRIPT;
 pub use preset::DEBIAN_12;
@@ -124,6 +125,8 @@ impl Machine {
             "cat" => self.cat(call),
             "curl" if self.curl => self.curl(world, call),
             "sh" | "apt-get" => self.install(world, call),
+            "dpkg" if self.has_packages() => self.dpkg(call),
+            "dpkg-query" if self.has_packages() => self.dpkg_query(call),
             "systemctl" if self.systemd || self.client.is_some() => self.systemctl(call),
             "tailscale" if self.client.is_some() => self.tailscale(world, call),
             other => Reply::fail(127, format!("timeout: failed to run command '{other}': No such file or directory")),

@@ -106,6 +106,32 @@ pub struct Apt {
     /// The package's scripts do not start the daemon (`policy-rc.d`).
     #[serde(default)]
     pub starts_nothing: bool,
+    /// The package `tailscale`.
+    #[serde(default)]
+    pub tailscale: Package,
+    /// The package `tailscale-archive-keyring`.
+    #[serde(default)]
+    pub keyring: Package,
+    /// `dpkg` was killed at its work: `apt-get` does nothing before that is mended.
+    #[serde(default)]
+    pub interrupted: bool,
+}
+
+/// How `dpkg` has a package.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Package {
+    /// Not at all.
+    #[default]
+    Absent,
+    /// It was being unpacked when that was cut off.
+    HalfInstalled,
+    /// Unpacked, and not set up.
+    Unpacked,
+    /// It was being set up when that was cut off.
+    HalfConfigured,
+    /// In order.
+    Installed,
 }
 
 /// A lock that another process holds.

@@ -3,7 +3,7 @@
 //! The script that the model's `curl` prints is our own. A real `sh` runs it on a test host, and it leaves all of the work
 //! to `apt-get`, which is a stand-in there: what was recorded of script and apt together is what that one prints.
 
-use crate::machine::{Active, Disk, Lock, Machine, OtherRepository, Which};
+use crate::machine::{Active, Disk, Lock, Machine, OtherRepository, Package, Which};
 use crate::world::{Fault, Reach, World};
 use crate::{Call, Reply};
 
@@ -51,6 +51,7 @@ impl Machine {
         let words: Vec<&str> = call.argv.iter().map(String::as_str).collect();
         match words.as_slice() {
             ["apt-get", "install", "-y", "tailscale"] => {}
+            ["apt-get", "install", "--reinstall", "-y", ..] => return self.reinstall(world, call),
             ["apt-get", ..] => return Reply::fail(100, "E: this stand-in knows `apt-get install -y tailscale` alone"),
             _ if call.stdin.is_empty() => return Reply::ok(""),
             _ if call.stdin != SCRIPT.as_bytes() => {
@@ -112,14 +113,36 @@ impl Machine {
         if held(Which::Dpkg) {
             return recorded(100, recorded!("lock-apt"));
         }
+        if self.apt.interrupted {
+            return recorded(100, recorded!("dpkg-interrupted"));
+        }
+        if self.apt.tailscale == Package::HalfInstalled {
+            // It takes what is half there for the newest version, and says that all went well.
+            return recorded(0, recorded!("dpkg-half-installed"));
+        }
         match (world.fault, self.apt.disk) {
             (Some(Fault::Package503), _) => return recorded(100, recorded!("repo-deb503")),
             (Some(Fault::PackageCut), _) => return recorded(100, recorded!("repo-debtrunc")),
             (_, Disk::NoDownload) => return recorded(100, recorded!("diskfull30")),
-            (_, Disk::NoUnpack) => return recorded(100, recorded!("diskfull48")),
+            (_, Disk::NoUnpack) => {
+                self.apt.tailscale = Package::Absent;
+                return recorded(100, recorded!("diskfull48"));
+            }
             (_, Disk::Enough) => {}
         }
-        let upgraded = self.client.replace(world.release.clone()).is_some();
+        self.set_up(world, now_ms);
+        match self.apt.other_repository {
+            OtherRepository::Unresolvable => recorded(0, recorded!("otherrepo-unresolvable")),
+            _ => recorded(0, recorded!("ok")),
+        }
+    }
+}
+
+impl Machine {
+    /// What the package's own scripts do.
+    fn set_up(&mut self, world: &World, now_ms: u64) {
+        let upgraded = self.client.replace(world.release.clone()).is_some() && self.apt.tailscale == Package::Installed;
+        (self.apt.tailscale, self.apt.keyring) = (Package::Installed, Package::Installed);
         self.unit.present = true;
         self.unit.enabled |= !upgraded;
         self.unit.masked = false;
@@ -127,10 +150,80 @@ impl Machine {
             self.unit.active = Active::Running;
             self.boot(now_ms + 2_000);
         }
-        match self.apt.other_repository {
-            OtherRepository::Unresolvable => recorded(0, recorded!("otherrepo-unresolvable")),
-            _ => recorded(0, recorded!("ok")),
+    }
+
+    /// The host has `dpkg`.
+    pub(crate) fn has_packages(&self) -> bool {
+        self.distribution().is_some_and(|(id, _)| KNOWN.contains(&id.as_str()))
+    }
+
+    fn reinstall(&mut self, world: &World, call: &Call) -> Reply {
+        if !call.root {
+            let text = "E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)";
+            return Reply::fail(100, text);
         }
+        if self.apt.lock.is_some_and(|lock| call.now_ms < lock.until_ms) {
+            return recorded(100, recorded!("lock-apt"));
+        }
+        if self.apt.interrupted {
+            return recorded(100, recorded!("dpkg-interrupted"));
+        }
+        if !call.argv.iter().any(|word| word == "tailscale") {
+            self.apt.keyring = Package::Installed;
+            return Reply::ok("Setting up tailscale-archive-keyring (1.35.181) ...\n").after(2_000);
+        }
+        self.set_up(world, call.now_ms);
+        Reply::ok("Setting up tailscale (1.102.3) ...\n".replace("1.102.3", &world.release)).after(2_000)
+    }
+
+    pub(crate) fn dpkg(&mut self, call: &Call) -> Reply {
+        if call.argv.get(1).map(String::as_str) != Some("--configure") {
+            return Reply::fail(2, "dpkg: error: this stand-in knows `dpkg --configure -a` alone");
+        }
+        if !call.root {
+            return Reply::fail(2, "dpkg: error: requested operation requires superuser privilege");
+        }
+        if self.apt.lock.is_some_and(|lock| lock.which == Which::Dpkg && call.now_ms < lock.until_ms) {
+            return Reply::fail(2, "dpkg: error: dpkg frontend lock was locked by another process with pid 3178");
+        }
+        self.apt.interrupted = false;
+        let mut said = String::new();
+        if self.apt.keyring == Package::Unpacked {
+            self.apt.keyring = Package::Installed;
+            said.push_str("Setting up tailscale-archive-keyring (1.35.181) ...\n");
+        }
+        if matches!(self.apt.tailscale, Package::Unpacked | Package::HalfConfigured) {
+            let release = self.client.clone().unwrap_or_default();
+            self.set_up(&World { release: release.clone(), ..World::of("none") }, call.now_ms);
+            said.push_str(&format!("Setting up tailscale ({release}) ...\n"));
+        }
+        // A package that is half unpacked stays so, and that is no error.
+        Reply::ok(said).after(500)
+    }
+
+    /// `dpkg-query -s`: what it says of each package.
+    pub(crate) fn dpkg_query(&self, call: &Call) -> Reply {
+        let mut reply = Reply::ok("");
+        for name in call.argv.iter().skip(2) {
+            let package = if name == "tailscale" { self.apt.tailscale } else { self.apt.keyring };
+            let status = match package {
+                Package::Absent => {
+                    let said =
+                        format!("dpkg-query: package '{name}' is not installed and no information is available\n");
+                    reply.stderr.push_str(&said);
+                    reply.status = 1;
+                    continue;
+                }
+                Package::HalfInstalled => "install reinstreq half-installed",
+                Package::Unpacked => "install ok unpacked",
+                Package::HalfConfigured => "install ok half-configured",
+                Package::Installed => "install ok installed",
+            };
+            let between = if reply.stdout.is_empty() { "" } else { "\n" };
+            let version = if name == "tailscale" { self.client.as_deref().unwrap_or("1.102.3") } else { "1.35.181" };
+            reply.stdout.push_str(&format!("{between}Package: {name}\nStatus: {status}\nVersion: {version}\n"));
+        }
+        reply
     }
 }
 

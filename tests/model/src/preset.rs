@@ -1,7 +1,7 @@
 //! Hosts as tests and the demo start from.
 
 use crate::Call;
-use crate::machine::{Active, Apt, Daemon, Machine, Profile, Sudo, Unit};
+use crate::machine::{Active, Apt, Daemon, Machine, Package, Profile, Sudo, Unit};
 use crate::release::Release;
 use crate::world::{Node, World};
 
@@ -45,6 +45,8 @@ impl Machine {
     pub fn installed(name: &str, release: &str) -> Self {
         let mut machine = Self::bare(name);
         machine.client = Some(release.to_owned());
+        machine.apt.tailscale = Package::Installed;
+        machine.apt.keyring = Package::Installed;
         machine.unit = Unit { present: true, enabled: true, active: Active::Running, ..machine.unit };
         machine.daemon = Daemon::fresh(Release::parse(release).expect("a release such as 1.102.3"));
         machine

@@ -6,6 +6,7 @@
 //! Not for: knowing how anything behaves. The model knows that, so that a test without SSH sees the same.
 
 mod sudo;
+pub mod trap;
 
 pub use sudo::{ATTEMPTS, PASSWORD};
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tailscale_model::{Call, Machine, Reply, Sudo, World};
 
 use crate::shared::Shared;
+use trap::{Caught, Moment};
 
 /// The host's own files, seen from inside its room.
 const HOST: &str = "/run/lab";
@@ -28,7 +30,8 @@ const BIN: &str = "/usr/local/sbin";
 /// The name of the program itself there; all others are links to it.
 pub(crate) const ITSELF: &str = ".stand-in";
 /// The names that are never left to the machine's own programs.
-pub(crate) const NAMES: &[&str] = &["apt-get", "curl", "sudo", "systemctl", "tailscale", "tailscaled"];
+pub(crate) const NAMES: &[&str] =
+    &["apt-get", "curl", "dpkg", "dpkg-query", "sudo", "systemctl", "tailscale", "tailscaled"];
 
 /// What a host is, apart from what the model knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,10 +66,15 @@ fn act(mut words: Vec<String>) -> Result<u8> {
     if let Ok(mut calls) = std::fs::File::options().append(true).open(host.join("calls")) {
         calls.write_all(format!("{name} {}\n", words.get(1..).unwrap_or_default().join(" ")).as_bytes())?;
     }
+    words[0].clone_from(&name);
+    let caught = Caught::enter(host, &words)?;
+    if caught.moment == Some(Moment::Before) {
+        caught.stop()?;
+    }
     match name.as_str() {
         "sudo" => return sudo::run(&words[1..], &machine.get()?, &manner),
         "id" => return sudo::id(&words[1..], &machine.get()?),
-        _ => words[0] = name,
+        _ => {}
     }
     let call = Call {
         stdin: input(&words)?,
@@ -76,6 +84,18 @@ fn act(mut words: Vec<String>) -> Result<u8> {
         argv: words,
     };
     let world: Shared<World> = Shared::at(&host.join("world/world.json"));
+    if let Some(Moment::Half(way)) = caught.moment {
+        let before = machine.get()?;
+        world.update(|world| {
+            machine.update(|machine| {
+                machine.begin(world, &call, way);
+                link(Path::new(BIN), machine);
+            })
+        })??;
+        caught.stop()?;
+        // It goes on where it was: what it had begun is none of its own troubles.
+        machine.update(|machine| machine.apt = before.apt)?;
+    }
     let reply = world.update(|world| {
         machine.update(|machine| {
             let reply = machine.exec(world, &call);
@@ -83,6 +103,9 @@ fn act(mut words: Vec<String>) -> Result<u8> {
             reply
         })
     })??;
+    if caught.moment == Some(Moment::After) {
+        caught.stop()?;
+    }
     match reply.takes_ms {
         // It ends when it is ended, however fast time goes by.
         Reply::FOREVER => loop {

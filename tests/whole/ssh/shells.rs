@@ -180,7 +180,7 @@ fn a_batch_that_changes_runs_in_order_in_every_login_shell_and_gives_a_secret_on
         let lock = sshd.dir().join("lock").display().to_string();
         let value = b"it's a $ecret `x` \\ \"y\"";
         let secrets = |slot: &str| (slot == "key").then_some(&value[..]);
-        let owner = Lock { path: &lock, owner: "whole-system test" };
+        let owner = Lock { path: &lock, owner: "whole-system test", looked: None };
         let commands = [
             Command { stdin: vec![Chunk::Secret("key".to_owned())], ..command(&["sha256sum"]) },
             Command {

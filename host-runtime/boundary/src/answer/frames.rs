@@ -95,6 +95,7 @@ impl Splitter {
 pub(super) enum Frame<'a> {
     Begin { uid: Option<u32>, locked: bool, uptime: Option<u64>, connection: &'a [u8] },
     Busy(&'a [u8]),
+    Moved(&'a [u8]),
     NoLock { uid: Option<u32>, why: &'a [u8] },
     NoSudo { tried: bool, why: &'a [u8] },
     NoPlace(&'a [u8]),
@@ -132,6 +133,7 @@ impl<'a> Frame<'a> {
                 Self::Begin { uid: number(uid), locked, uptime: hundredths(uptime), connection }
             }
             b"busy" => Self::Busy(rest),
+            b"moved" => Self::Moved(rest),
             b"no-lock" => {
                 let (uid, why) = split_word(rest);
                 Self::NoLock { uid: number(uid), why }

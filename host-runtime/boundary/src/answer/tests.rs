@@ -97,6 +97,7 @@ fn a_whole_answer_says_who_where_and_how_each_command_ended() {
     // What a daemon wrote between the last command and the end is nobody's.
     assert_eq!(ran.outputs[1].stdout, Captured::default());
     assert_eq!((ran.uid, ran.locked, ran.complete, ran.stop), (Some(1000), true, true, None));
+    assert_eq!(ran.uptime, Some(1200));
     assert_eq!(ran.connection.as_deref(), Some(CONNECTION));
 }
 
@@ -154,6 +155,7 @@ fn a_refusal_is_told_with_its_words() {
     let holder = "anna\\x07 on laptop".to_owned();
     assert_eq!(refusal("~ busy anna\u{7}  on laptop"), Answer::Busy { holder });
     assert_eq!(refusal("~ busy "), Answer::Busy { holder: String::new() });
+    assert_eq!(refusal("~ moved anna <tskey-auth-1>"), Answer::Moved { by: "anna <<secret:auth>>".to_owned() });
     let why = "sudo: a password is required".to_owned();
     assert_eq!(refusal("~ no-lock 1000 sudo: a password is required"), Answer::NoLock { uid: Some(1000), why });
     assert_eq!(refusal("~ no-lock x"), Answer::NoLock { uid: None, why: String::new() });

@@ -16,7 +16,7 @@ pub(super) fn target(data: &[u8]) {
     let commands: Vec<Command> = text.split('\n').map(command).collect();
     let nonce = Nonce::new([0x5a; 16]);
     let secrets = |slot: &str| (slot == "auth").then_some(SECRET);
-    let lock = Lock { path: "/run/lock", owner: "somebody" };
+    let lock = Lock { path: "/run/lock", owner: "somebody", looked: Some(7) };
     for options in [Options::probe(&nonce), Options::run(&nonce, lock, &secrets)] {
         let Ok(script) = render(&commands, &options) else { continue };
         let length = script.input.len().to_string();

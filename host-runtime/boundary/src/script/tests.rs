@@ -26,7 +26,7 @@ fn with_stdin(stdin: Vec<Chunk>) -> Command {
     Command { stdin, ..command(&["cat"]) }
 }
 
-const LOCK: Lock<'_> = Lock { path: LOCK_PATH, owner: "anna on laptop" };
+const LOCK: Lock<'_> = Lock { path: LOCK_PATH, owner: "anna on laptop", looked: None };
 
 fn run(commands: &[Command]) -> Result<Script, RenderError> {
     let nonce = nonce();

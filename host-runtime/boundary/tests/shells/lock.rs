@@ -29,7 +29,7 @@ fn machines() -> Vec<Machine> {
 fn with_sudo(shell: Shell) -> Machine {
     let mut machine = Machine::new(shell);
     machine.lock = true;
-    machine.owner = "anna on laptop, since 10:00";
+    machine.owner = "anna on laptop";
     machine.program("sudo", "#!/bin/sh\n[ \"$1 $2\" = '-n --' ] || exit 9\nshift 2\necho 'sudo: unable to resolve host x' >&2\nexec \"$@\"\n");
     machine
 }
@@ -69,7 +69,9 @@ fn a_second_run_is_told_who_holds_the_machine_and_runs_nothing_and_a_probe_does_
 
         let other = command(&["touch", machine.path("scratch/ran").to_str().unwrap()]).by_root();
         let busy = machine.answer(Mode::Run, std::slice::from_ref(&other));
-        assert_eq!(busy, Answer::Busy { holder: "anna on laptop, since 10:00".to_owned() }, "{}", machine.shell.name);
+        let Answer::Busy { holder } = busy else { panic!("{}: {busy:?}", machine.shell.name) };
+        let time = holder.strip_prefix("anna on laptop, for ").and_then(|rest| rest.strip_suffix(" s"));
+        assert!(time.is_some_and(|time| time.parse::<u64>().is_ok()), "{}: {holder}", machine.shell.name);
         assert!(!machine.path("scratch/ran").exists());
         let looked = machine.ran(Mode::Probe, &[command(&["echo", "looked"])]);
         assert_eq!(looked.outputs[0].stdout.head, b"looked\n");
@@ -118,11 +120,51 @@ fn the_lock_ends_with_the_script_even_when_that_is_killed() {
         wait_for("the lock is free", || is_free(&machine));
         // What stands in the file is of no meaning without the lock.
         let holder = fs::read_to_string(machine.path("lock/lock")).unwrap();
-        assert_eq!(holder, "anna on laptop, since 10:00\n");
+        assert_eq!(holder.lines().next(), Some("anna on laptop"));
         fs::write(machine.path("scratch/go"), "").unwrap();
         assert!(machine.ran(Mode::Run, &[command(&["true"])]).locked);
         let left: Vec<String> = machine.leftovers().into_iter().filter(|name| name.starts_with("stagecraft")).collect();
         assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[test]
+fn what_was_decided_before_another_run_let_the_machine_go_is_not_done() {
+    for mut machine in machines() {
+        let look = |machine: &Machine| machine.ran(Mode::Probe, &[command(&["true"])]).uptime.expect("an uptime");
+        // Later by the machine's own clock, which counts hundredths of a second.
+        let later = |machine: &Machine, than: u64| wait_for("time goes by", || look(machine) > than);
+        let old = look(&machine);
+        later(&machine, old);
+        machine.ran(Mode::Run, &[command(&["true"])]);
+        let text = fs::read_to_string(machine.path("lock/lock")).unwrap();
+        let let_go: u64 = text.lines().nth(1).expect("when it was let go").parse().unwrap();
+        later(&machine, let_go);
+
+        let ran = machine.path("scratch/ran");
+        let touch = command(&["touch", ran.to_str().unwrap()]);
+        machine.owner = "ben on desktop";
+        machine.looked = Some(old);
+        let moved = Answer::Moved { by: "anna on laptop".to_owned() };
+        assert_eq!(machine.answer(Mode::Run, std::slice::from_ref(&touch)), moved, "{}", machine.shell.name);
+        assert_eq!(machine.answer(Mode::Run, std::slice::from_ref(&touch)), moved, "as often as it is asked");
+        assert!(!ran.exists());
+        machine.looked = Some(look(&machine));
+        assert!(machine.ran(Mode::Run, std::slice::from_ref(&touch)).locked && ran.exists());
+        // Its own batches do not make a run look again.
+        machine.looked = Some(old);
+        assert!(machine.ran(Mode::Run, std::slice::from_ref(&touch)).locked);
+
+        // A run that died with the lock did not say when: everybody looks again, once.
+        fs::write(machine.path("lock/lock"), "carla on tablet\n").unwrap();
+        machine.looked = Some(look(&machine));
+        let moved = Answer::Moved { by: "carla on tablet".to_owned() };
+        assert_eq!(machine.answer(Mode::Run, std::slice::from_ref(&touch)), moved, "{}", machine.shell.name);
+        let seen: u64 = fs::read_to_string(machine.path("lock/lock")).unwrap().lines().nth(1).unwrap().parse().unwrap();
+        later(&machine, seen);
+        machine.looked = Some(look(&machine));
+        assert!(machine.ran(Mode::Run, std::slice::from_ref(&touch)).locked);
+        assert!(is_free(&machine));
     }
 }
 
@@ -197,7 +239,7 @@ fn the_lock_is_roots_own_file_and_commands_run_within_it_as_who_they_should() {
         let trace = fs::read_to_string(trace).unwrap();
         let lines: Vec<&str> = trace.lines().collect();
         // 60, and 30 + 5 for each of three commands, and 3 + 5.
-        assert!(lines[0].starts_with("-n -- timeout -k 5 -- 173 sh -c umask 077; exec 7>>"), "{}", lines[0]);
+        assert!(lines[0].starts_with("-n -- timeout -k 5 -- 173 sh -c umask 077; u() "), "{}", lines[0]);
         assert_eq!(lines[1..], ["-n -- timeout -k 5 -- 30 env -- X=y echo a", "-n -- timeout -k 5 -- 3 echo b"]);
         use std::os::unix::fs::MetadataExt;
         assert_eq!(fs::metadata(machine.path("lock/lock")).unwrap().mode() & 0o777, 0o600);

@@ -51,6 +51,8 @@ pub struct Machine {
     pub sudo: Sudo<'static>,
     pub lock: bool,
     pub owner: &'static str,
+    /// When the machine was last looked at.
+    pub looked: Option<u64>,
     /// More environment of the login shell.
     pub poison: Vec<(String, String)>,
 }
@@ -72,6 +74,7 @@ impl Machine {
             sudo: Sudo::Free,
             lock: false,
             owner: "test on localhost",
+            looked: None,
             poison: Vec::new(),
         }
     }
@@ -94,7 +97,11 @@ impl Machine {
         let search_path = format!("{}:{SEARCH_PATH}", self.path("bin").display());
         let scratch = self.path("scratch").display().to_string();
         let lock_path = self.path("lock/lock").display().to_string();
-        let lock = (self.lock && mode == Mode::Run).then_some(Lock { path: &lock_path, owner: self.owner });
+        let lock = (self.lock && mode == Mode::Run).then_some(Lock {
+            path: &lock_path,
+            owner: self.owner,
+            looked: self.looked,
+        });
         let secrets =
             |slot: &str| self.secrets.iter().find(|(known, _)| *known == slot).map(|(_, value)| value.as_slice());
         let options = Options {

@@ -40,7 +40,7 @@ fn what_was_not_shown_is_not_done() {
     host.operator("tailscale down");
     let before = host.machine.borrow().clone();
     let (kind, code, text) = failed(host.apply(joined(&["tag:web"]), &steps));
-    assert_eq!((kind, code), ("other", "not-shown"));
+    assert_eq!((kind, code), ("busy", "not-shown"));
     assert_eq!(text, "the host needs a step that was not shown: bring Tailscale up");
     assert_eq!(*host.machine.borrow(), before);
     // What was shown and is not needed any more is left out.

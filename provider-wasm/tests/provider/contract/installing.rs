@@ -114,6 +114,66 @@ fn i4_every_fault_of_an_install_is_told_apart() {
 }
 
 #[test]
+fn i4_an_installation_that_was_cut_off_is_finished_and_nothing_is_left_half_done() {
+    use tailscale_model::Package::{Absent, HalfConfigured, HalfInstalled, Installed, Unpacked};
+    for (tailscale, keyring, client) in [
+        (HalfInstalled, Absent, false),
+        (HalfInstalled, Unpacked, false),
+        (Unpacked, HalfInstalled, true),
+        (Unpacked, Unpacked, true),
+        (HalfConfigured, Installed, true),
+        (Installed, Unpacked, true),
+        // Neither is half done: it was another package, which these two need.
+        (Absent, Absent, false),
+    ] {
+        for interrupted in [true, false] {
+            let host = Host::with(|_| Machine::bare("app-1"));
+            {
+                let mut machine = host.machine.borrow_mut();
+                (machine.apt.tailscale, machine.apt.keyring) = (tailscale, keyring);
+                machine.apt.interrupted = interrupted;
+                machine.client = client.then(|| "1.102.3".to_owned());
+                machine.unit.present = client;
+            }
+            host.reach(joined(&["tag:web"])).unwrap();
+            let machine = host.machine.borrow();
+            let packages = (machine.apt.tailscale, machine.apt.keyring, machine.apt.interrupted);
+            assert_eq!(packages, (Installed, Installed, false), "{tailscale:?} {keyring:?}");
+            assert!(machine.unit.enabled && machine.daemon.memory.netmap.is_some());
+        }
+    }
+    // The plan says so, and where nothing may be installed, so does the failure.
+    let half = |_: &mut World| {
+        let mut machine = Machine::installed("app-1", "1.102.3");
+        machine.apt.tailscale = HalfConfigured;
+        machine
+    };
+    let plan = Host::with(half).plan(Goal::Installed).unwrap();
+    let detail = plan.steps[0].detail.as_deref().unwrap();
+    assert_eq!(detail, "it was begun and not finished: tailscale (half-configured); dpkg is told to finish it");
+    let skip = r#"{"auth_key_env":"K","tailnet_domain":"example.ts.net","install":{"method":"skip"}}"#;
+    let (kind, code, _) = failed(Host::with(half).config(skip).reach(Goal::Installed));
+    assert_eq!((kind, code), ("install-failed", "install-half"));
+    // Leaving does not wait for it.
+    let host = Host::with(|world| {
+        let mut machine = member(world);
+        machine.apt.tailscale = Unpacked;
+        machine
+    });
+    host.reach(Goal::Absent).unwrap();
+    assert_eq!(host.changes(), ["tailscale logout"]);
+    // Another tailnet's host is left as it is.
+    let host = Host::with(|world| {
+        world.saas().add_key("other", "other.ts.net", &[]);
+        let mut machine = Machine::joined(world, "app-1", "1.102.3", "other.ts.net", &[]);
+        machine.apt.tailscale = Unpacked;
+        machine
+    });
+    assert_eq!(failed(host.reach(joined(&[]))).0, "network-mismatch");
+    assert_eq!(host.changes(), Vec::<String>::new());
+}
+
+#[test]
 fn i4_a_held_lock_is_waited_for_and_told_as_what_it_is() {
     for which in [Which::Dpkg, Which::Lists] {
         let host = Host::with(|_| Machine::bare("app-1"));

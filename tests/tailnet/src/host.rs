@@ -16,11 +16,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::lab::{Lab, lock, remove_group, spawn_in, tail};
+use crate::lab::{Lab, lock, spawn_in, tail};
 use crate::made;
 use crate::order::order;
 use crate::program::{in_namespace, ip, run};
 use crate::road::Road;
+use crate::traces::remove_group;
 use crate::web::{Fault, Request};
 use crate::{Control, Os, Release};
 

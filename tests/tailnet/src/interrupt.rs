@@ -1,6 +1,6 @@
 //! Ends the labs of this process when it is told to end: Ctrl-C, SIGTERM, or its terminal went away.
 //!
-//! Not for: SIGKILL, after which the next lab's start ends what was left ([`crate::lab::sweep`]).
+//! Not for: SIGKILL, after which the next lab's start ends what was left ([`crate::traces::sweep`]).
 
 use std::sync::{Mutex, Once, PoisonError};
 
@@ -28,7 +28,7 @@ fn wait() -> std::io::Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {}, _ = hangup.recv() => {} }
         for name in NAMES.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            if let Err(error) = crate::lab::down(&name) {
+            if let Err(error) = crate::traces::down(&name) {
                 eprintln!("lab: {error:#}");
             }
         }

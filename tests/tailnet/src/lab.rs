@@ -1,8 +1,6 @@
 //! One lab: a network of its own, the web around it, and what is needed to take all of it down again.
 //!
-//! What a lab has started is found from outside by its name alone: its processes by their control group, its network
-//! namespaces by their prefix, its mounts by their folder. So whoever knows the name can end it, also after the process
-//! that made it was killed. Not for: what a host is ([`crate::host`]).
+//! Not for: what a host is ([`crate::host`]), how it all goes ([`crate::traces`]).
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -13,8 +11,6 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::control::Control;
@@ -23,19 +19,10 @@ use crate::interrupt;
 use crate::made;
 use crate::order::order;
 use crate::program::{in_namespace, ip, run};
+use crate::traces::{LABS, alone, down, group, prefix, raise_inotify, started, sweep};
 
-/// Where every lab of this machine has its folder. Not below a home or a temporary folder: whoever sweeps must find what
-/// another user's environment has left.
-const LABS: &str = "/var/lib/stagecraft-net-lab";
-/// What the control groups of all labs are below.
-const GROUPS: &str = "stagecraft-net-lab";
 const GATEWAY: &str = "10.77.0.1";
 const WEB: &str = "10.77.0.2";
-const INOTIFY: &str = "/proc/sys/fs/inotify/max_user_instances";
-/// Every systemd host takes about six, and root has 128 by default: past 22 hosts process 1 dies with "Failed to allocate
-/// manager object".
-const INOTIFY_WANTED: u32 = 8192;
-
 /// A network in which hosts, control servers and the web live, reachable from nowhere else.
 #[derive(Debug)]
 pub struct Lab {
@@ -85,7 +72,7 @@ impl Lab {
         Lab::start(name, true)
     }
 
-    /// Makes a lab that outlives this process. [`down`] ends it.
+    /// Makes a lab that outlives this process. [`crate::traces::down`] ends it.
     ///
     /// # Errors
     /// When there is one of that name, or it cannot be made.
@@ -117,13 +104,16 @@ impl Lab {
         {
             let _alone = alone()?;
             ensure!(!dir.exists(), "there is a lab {name} already: cargo xtask lab down");
-            fs::create_dir_all(&dir)?;
+            // It has its owner from the first moment on at which it is seen, or nobody would sweep it.
+            let new = Path::new(LABS).join(format!(".{name}"));
+            fs::create_dir_all(&new)?;
             if owned {
                 fs::write(
-                    dir.join("owner"),
+                    new.join("owner"),
                     format!("{} {}", std::process::id(), started(std::process::id()).unwrap_or_default()),
                 )?;
             }
+            fs::rename(&new, &dir)?;
             raise_inotify()?;
         }
         if owned {
@@ -304,185 +294,6 @@ pub(crate) fn tail(file: &Path) -> String {
     let text = String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(15)..].join("\n")
-}
-
-/// The labs that there are.
-#[must_use]
-pub fn names() -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(LABS)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().is_dir())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
-}
-
-/// Ends the lab of that name with everything in it. One that is not there is down already.
-///
-/// # Errors
-/// When something of it cannot be ended or removed.
-pub fn down(name: &str) -> Result<()> {
-    let group = group(name)?;
-    let end = Instant::now() + Duration::from_secs(20);
-    loop {
-        let processes = processes(&group);
-        if processes.is_empty() {
-            break;
-        }
-        ensure!(Instant::now() < end, "processes of lab {name} do not end: {processes:?}");
-        for id in processes {
-            if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
-                // It may have ended by itself, or with its process 1.
-                let _ = kill_process(pid, Signal::KILL);
-            }
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let dir = Path::new(LABS).join(name);
-    for mount in mounts_below(&dir) {
-        run(Command::new("umount").arg(&mount))?;
-    }
-    for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
-        let file = entry.file_name().to_string_lossy().into_owned();
-        if file.starts_with(&prefix(name)) {
-            ip(&format!("netns delete {file}"))?;
-        }
-    }
-    remove_group(name);
-    let _alone = alone()?;
-    match fs::remove_dir_all(&dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| dir.display().to_string());
-        }
-        _ => {}
-    }
-    if names().is_empty() {
-        restore_inotify()?;
-        remove_group("");
-        fs::remove_dir_all(LABS)?;
-    }
-    Ok(())
-}
-
-/// Ends the labs whose process is there no more: a test run that was killed.
-///
-/// # Errors
-/// As [`down`].
-pub fn sweep() -> Result<()> {
-    for name in names() {
-        let Ok(owner) = fs::read_to_string(Path::new(LABS).join(&name).join("owner")) else { continue };
-        let mut words = owner.split(' ');
-        let id = words.next().and_then(|id| id.parse().ok()).unwrap_or(0);
-        if started(id).as_deref() != words.next() {
-            eprintln!("lab: ending {name}, whose process {id} was killed");
-            down(&name)?;
-        }
-    }
-    Ok(())
-}
-
-fn prefix(name: &str) -> String {
-    format!("stagelab.{name}.")
-}
-
-/// The time at which a process started, in ticks since boot: with its id, it is that process and no later one.
-fn started(id: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(19).map(str::to_owned)
-}
-
-/// The control group of a lab: below the version 2 hierarchy, which is there beside version 1 too.
-fn group(name: &str) -> Result<PathBuf> {
-    let found = hierarchies().into_iter().find(|(kind, _)| kind == "cgroup2");
-    let (_, place) = found.context("there is no cgroup2 file system on this machine")?;
-    Ok(place.join(GROUPS).join(name))
-}
-
-/// Where control groups are mounted, and of which version.
-fn hierarchies() -> Vec<(String, PathBuf)> {
-    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    fields
-        .filter(|fields| fields.len() > 2 && matches!(fields[2], "cgroup" | "cgroup2"))
-        .map(|fields| (fields[2].to_owned(), PathBuf::from(fields[1])))
-        .collect()
-}
-
-/// Removes what is left of a group, also where systemd-nspawn mirrors it: in the hierarchy of version 1 that systemd names.
-pub(crate) fn remove_group(below: &str) {
-    for (_, place) in hierarchies() {
-        remove_groups(&place.join(GROUPS).join(below));
-    }
-}
-
-/// The processes of a group and of all below it.
-fn processes(group: &Path) -> Vec<u32> {
-    let mut found: Vec<u32> = fs::read_to_string(group.join("cgroup.procs"))
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|line| line.parse().ok())
-        .collect();
-    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
-        if entry.path().is_dir() {
-            found.extend(processes(&entry.path()));
-        }
-    }
-    found
-}
-
-/// Removes a group and all below it, from the bottom up. One that is busy stays.
-fn remove_groups(group: &Path) {
-    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
-        if entry.path().is_dir() {
-            remove_groups(&entry.path());
-        }
-    }
-    // A process that has just ended is still counted for a moment.
-    for _ in 0..100 {
-        match fs::remove_dir(group) {
-            Err(error) if error.raw_os_error() == Some(16) => std::thread::sleep(Duration::from_millis(10)),
-            _ => return,
-        }
-    }
-}
-
-fn mounts_below(dir: &Path) -> Vec<PathBuf> {
-    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-    let mut found: Vec<PathBuf> = mounts
-        .lines()
-        .filter_map(|line| line.split(' ').nth(1))
-        .map(PathBuf::from)
-        .filter(|place| place.starts_with(dir))
-        .collect();
-    found.reverse();
-    found
-}
-
-/// Held while labs are added or removed, by one process at a time.
-fn alone() -> Result<File> {
-    let file = File::create("/run/stagecraft-net-lab.lock")?;
-    flock(&file, FlockOperation::LockExclusive)?;
-    Ok(file)
-}
-
-/// Raises the limit when it is too low, and keeps what it was for the last lab to restore.
-fn raise_inotify() -> Result<()> {
-    let before: u32 = fs::read_to_string(INOTIFY)?.trim().parse()?;
-    if before < INOTIFY_WANTED {
-        fs::write(Path::new(LABS).join("inotify"), before.to_string())?;
-        fs::write(INOTIFY, INOTIFY_WANTED.to_string())?;
-    }
-    Ok(())
-}
-
-fn restore_inotify() -> Result<()> {
-    match fs::read_to_string(Path::new(LABS).join("inotify")) {
-        Ok(before) => Ok(fs::write(INOTIFY, before)?),
-        Err(_) => Ok(()),
-    }
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

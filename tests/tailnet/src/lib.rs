@@ -27,7 +27,8 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`lab`](mod@lab) | the network, and what takes it down again, whoever made it |
+//! | [`lab`](mod@lab) | the network in which all of it is |
+//! | [`traces`] | what a lab leaves on the machine, and how all of it goes, whoever made it |
 //! | [`host`] | one host: systemd, sshd, sudo, its own `/etc` and disk; [`Spec`] says what it is like |
 //! | [`control`] | one tailnet on a server of its own, its keys, and what an admin can do |
 //! | [`web`], [`road`] | what goes wrong between a host and the rest of the world |
@@ -54,6 +55,7 @@ mod order;
 mod program;
 pub mod project;
 pub mod road;
+pub mod traces;
 pub mod web;
 
 pub use control::{Control, Key};

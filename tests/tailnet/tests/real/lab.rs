@@ -1,9 +1,11 @@
 //! The lab itself: what other tests lean on does what it says.
 
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tailnet_lab::{Control, Fault, Host, Key, Road, Spec, Then};
+use tailnet_lab::{Control, Fault, Host, Key, Road, Spec, Then, traces};
 
 use crate::case::EVERY_CLIENT;
 use crate::{Case, NEWEST, Test, test};
@@ -15,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     test!(a_power_cut_keeps_the_disk_and_a_boot_brings_the_host_back, "", NEWEST),
     test!(faults_of_the_web_and_of_names_are_one_hosts_own, "", NEWEST),
     test!(a_road_delays_and_a_small_disk_is_small, "", NEWEST),
+    test!(nothing_is_left_of_a_lab_that_went_down_or_whose_maker_was_killed, "", NEWEST),
     test!(every_user_logs_in_or_does_not_as_declared, "", NEWEST),
 ];
 
@@ -254,5 +257,55 @@ fn every_user_logs_in_or_does_not_as_declared(case: &Case) -> Result<()> {
     project.log_in_as("u-1", "forced")?;
     let forced = project.ssh("u-1", "id -u")?;
     ensure!(String::from_utf8_lossy(&forced.stdout).contains("restricted"), "{forced:?}");
+    Ok(())
+}
+
+fn nothing_is_left_of_a_lab_that_went_down_or_whose_maker_was_killed(_: &Case) -> Result<()> {
+    let tool = |word: &str, name: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tailnet-lab"));
+        command.args(word.split(' ')).env("STAGECRAFT_NET_LAB_NAME", name).env("LAB_BUILT", "1");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let gone = |name: &str, when: &str| {
+        let left = traces::remains(name);
+        ensure!(left.is_empty(), "after {when}, of {name}: {left:?}");
+        Ok(())
+    };
+    let name = format!("x{}", std::process::id());
+
+    ensure!(tool("up 2", &name).status()?.success(), "it does not come up");
+    ensure!(traces::remains(&name).len() >= 5, "it is up, and only this is seen: {:?}", traces::remains(&name));
+    ensure!(tool("down", &name).status()?.success(), "it does not go down");
+    gone(&name, "down")?;
+
+    // Killed at some moment while it comes up.
+    for moment in [30, 150, 300, 600, 900] {
+        let mut maker = tool("up 2", &name).spawn()?;
+        std::thread::sleep(Duration::from_millis(moment));
+        maker.kill()?;
+        maker.wait()?;
+        ensure!(tool("down", &name).status()?.success(), "it does not go down, killed after {moment} ms");
+        gone(&name, &format!("kill -9 after {moment} ms, and down"))?;
+    }
+
+    // One that belongs to a process: ended by whoever makes the next lab, or by its own end.
+    for (signal, what) in [("-KILL", "kill -9 and a sweep"), ("-TERM", "a signal")] {
+        let mut maker = tool("demo", &name).spawn()?;
+        let own = format!("d{}", maker.id());
+        let end = Instant::now() + Duration::from_secs(60);
+        while !Path::new("/run/netns").join(format!("stagelab.{own}.h1")).exists() {
+            ensure!(Instant::now() < end, "the demo makes no host");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        ensure!(Command::new("kill").args([signal, &maker.id().to_string()]).status()?.success(), "kill");
+        let status = maker.wait()?;
+        if signal == "-KILL" {
+            traces::sweep()?;
+        } else {
+            ensure!(status.code() == Some(130), "{status}");
+        }
+        gone(&own, what)?;
+    }
     Ok(())
 }

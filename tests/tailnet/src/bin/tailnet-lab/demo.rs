@@ -29,10 +29,10 @@ pub(crate) fn run(keep: bool) -> Result<()> {
     };
     screen.say("Real: Debian, systemd, sshd, sudo, apt, Tailscale's install script, client, daemon and WireGuard; the product.");
     screen.say("Stand-ins: the web (with a repository of packages built here) and the control server (Tailscale's own, for tests).");
-    let lab = if keep { Lab::keep(super::NAME)? } else { Lab::scratch("demo")? };
+    let lab = if keep { Lab::keep(&super::name())? } else { Lab::scratch(&format!("d{}", std::process::id()))? };
     let shown = show(&screen, &lab);
     if keep && shown.is_err() {
-        tailnet_lab::lab::down(super::NAME)?;
+        tailnet_lab::traces::down(&super::name())?;
     }
     shown?;
     if keep {

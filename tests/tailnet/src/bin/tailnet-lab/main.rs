@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use tailnet_lab::{Lab, Project, Spec, lab, need};
+use tailnet_lab::{Lab, Project, Spec, need, traces};
 
 const HELP: &str = "\
 Real Debian hosts, a control server and the web around them, in network namespaces of their own.
@@ -20,8 +20,12 @@ Usage: cargo xtask lab <COMMAND>
   exec WORD…            a command in the lab's network, in the project's folder
   down                  ends all of it, also what was left by a run that was killed
 ";
-/// The lab of a person; tests have others.
-const NAME: &str = "lab";
+
+/// The lab of a person. Tests of this program have another, so that they do not end the one of whoever runs them.
+fn name() -> String {
+    std::env::var("STAGECRAFT_NET_LAB_NAME").unwrap_or_else(|_| "lab".to_owned())
+}
+
 const DOMAIN: &str = "lab-test.ts.net";
 
 fn main() -> ExitCode {
@@ -57,10 +61,10 @@ fn main() -> ExitCode {
 fn up(n: u32) -> Result<()> {
     can_be_made()?;
     let begin = Instant::now();
-    let lab = Lab::keep(NAME)?;
+    let lab = Lab::keep(&name())?;
     let started = lay(&lab, n);
     if started.is_err() {
-        lab::down(NAME)?;
+        traces::down(&name())?;
     }
     println!("{}\nup in {:.1} s", started?, begin.elapsed().as_secs_f64());
     Ok(())
@@ -84,10 +88,10 @@ fn lay(lab: &Lab, n: u32) -> Result<String> {
 }
 
 fn list() -> Result<()> {
-    for name in lab::names() {
+    for name in traces::names() {
         println!("{name}");
     }
-    let config = Lab::find(NAME)?.project_dir().join("ssh_config");
+    let config = Lab::find(&name())?.project_dir().join("ssh_config");
     let config = std::fs::read_to_string(config)?;
     let mut words = config.split_whitespace();
     while let Some(word) = words.next() {
@@ -102,21 +106,22 @@ fn list() -> Result<()> {
 }
 
 fn ssh(host: &str, words: &[&str]) -> Result<()> {
-    let lab = Lab::find(NAME)?;
+    let lab = Lab::find(&name())?;
     let error = lab.command().current_dir(lab.project_dir()).args(["ssh", "-F", "ssh_config", host]).args(words).exec();
     Err(error).context("ssh")
 }
 
 fn exec(program: &str, words: &[&str]) -> Result<()> {
-    let lab = Lab::find(NAME)?;
+    let lab = Lab::find(&name())?;
     let error = lab.command().current_dir(lab.project_dir()).arg(program).args(words).exec();
     Err(error).with_context(|| program.to_owned())
 }
 
 fn down() -> Result<()> {
-    lab::sweep()?;
-    let was_up = lab::names().iter().any(|name| name == NAME);
-    lab::down(NAME)?;
+    traces::sweep()?;
+    let own = name();
+    let was_up = traces::names().contains(&own);
+    traces::down(&own)?;
     println!("{}", if was_up { "the lab is down" } else { "no lab was up" });
     Ok(())
 }

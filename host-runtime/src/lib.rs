@@ -13,7 +13,8 @@
 //! | [`host`] | one machine: plan, consent, apply |
 //! | [`fleet`] | many machines at once |
 //! | [`approval`] | what of a plan a person approves |
-//! | [`inventory`] | the project's file |
+//! | [`inventory`] | the project's file, and the hosts that it names |
+//! | [`record`] | what the last runs left to do |
 //! | [`event`], [`failure`] | what a run tells, and how a host fails |
 //! | [`secrets`], [`sudo`] | where secrets are read, and who may have them |
 //! | [`ssh`], [`transport`], [`session`] | connections, and batches over them |
@@ -34,6 +35,7 @@ pub mod inventory;
 pub mod network;
 pub mod policy;
 mod program;
+pub mod record;
 pub mod registry;
 pub mod secrets;
 pub mod session;

@@ -11,17 +11,77 @@ use crate::artifact::{Artifact, ArtifactError};
 use crate::engine::{Engine, LoadError};
 use crate::network::{Provider, ProviderError};
 
-/// A provider that is compiled into this library: its bytes, and what the operator of this library grants it.
+/// A provider that is compiled into this library: its bytes, what the operator of this library grants it, and how people
+/// speak of it on the command line.
 struct Builtin {
+    id: &'static str,
     bytes: &'static [u8],
     grants: &'static str,
+    options: &'static [ConfigOption],
+    assumed: &'static [(&'static str, &'static str)],
+    example: &'static str,
 }
 
-/// The table of built-in providers.
+/// The table of built-in providers. The first is the one of a command line that names none.
 const BUILTIN: &[Builtin] = &[Builtin {
+    id: "tailscale",
     bytes: include_bytes!(concat!(env!("OUT_DIR"), "/tailscale.wasm")),
     grants: include_str!("../builtin/tailscale.grants"),
+    options: &[
+        ConfigOption { name: "tailnet", key: "tailnet_domain", value: "DOMAIN", about: "The tailnet's DNS name" },
+        ConfigOption {
+            name: "auth-key-env",
+            key: "auth_key_env",
+            value: "NAME",
+            about: "Name of the environment variable that holds the auth key, never the key itself",
+        },
+        ConfigOption {
+            name: "login-server",
+            key: "login_server",
+            value: "URL",
+            about: "Another control server, such as Headscale",
+        },
+    ],
+    assumed: &[("auth_key_env", "TS_AUTHKEY")],
+    example: include_str!("../builtin/tailscale.example.yml"),
 }];
+
+/// An option of the command line that sets a key of a built-in provider's config, in that product's own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigOption {
+    /// Without its dashes.
+    pub name: &'static str,
+    /// The key, with dots.
+    pub key: &'static str,
+    /// What stands for its value in a help text.
+    pub value: &'static str,
+    /// What it says, in a few words.
+    pub about: &'static str,
+}
+
+/// The options of all built-in providers.
+pub fn config_options() -> impl Iterator<Item = &'static ConfigOption> {
+    BUILTIN.iter().flat_map(|builtin| builtin.options)
+}
+
+/// The id of the built-in provider that is meant where none is named.
+#[must_use]
+pub fn default_id() -> &'static str {
+    BUILTIN[0].id
+}
+
+/// Keys and values that hold for a built-in provider where there is no project file to say them.
+#[must_use]
+pub fn assumed(id: &str) -> &'static [(&'static str, &'static str)] {
+    BUILTIN.iter().find(|builtin| builtin.id == id).map_or(&[], |builtin| builtin.assumed)
+}
+
+/// A commented example of a built-in provider's config: what stands under `network.providers.<id>`, from column one.
+#[must_use]
+pub fn example(id: &str) -> &'static str {
+    BUILTIN.iter().find(|builtin| builtin.id == id).map_or("{}\n", |builtin| builtin.example)
+}
 
 /// Providers by id.
 #[derive(Debug, Default)]

@@ -32,6 +32,10 @@ use visit::Visit;
 pub struct Limits {
     /// Hosts in flight.
     pub jobs: usize,
+    /// Hosts of one batch: the next one begins when all of it have ended. None: all hosts are one batch.
+    pub serial: Option<usize>,
+    /// Once more hosts than this have failed, nothing more is begun, and the others are not tried.
+    pub max_fail: Option<usize>,
     /// Connections that are starting at one server. sshd drops some from the eleventh on (`MaxStartups 10:30:100`).
     pub starts: usize,
     /// For one host, from its first attempt to its end; waiting until others are finished is not counted.
@@ -46,6 +50,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             jobs: 32,
+            serial: None,
+            max_fail: None,
             starts: 8,
             // An install over a slow mirror, with the package lock held by another for some minutes.
             timeout: Duration::from_secs(15 * 60),

@@ -8,10 +8,11 @@
 //! | file | is for |
 //! |---|---|
 //! | `yaml`, `values`, `sections` | the file: text to tree, tree to values, values to our sections |
-//! | `keys` | the table of keys, and what is made of it: documentation, a schema |
+//! | `keys`, `describe` | the table of keys, and what is made of it: documentation, a schema |
 //! | `config` | the provider's config, from its layers to JSON and back to a place |
 //! | `source`, `hosts` | lists of hosts from elsewhere, and one host out of all that speak of it |
 //! | `check` | what is wrong between parts that are right one by one |
+//! | `select`, `via` | which hosts are meant, and which of their addresses |
 //!
 //! Not for: connecting to hosts, nor knowing any provider.
 //!
@@ -39,13 +40,16 @@
 
 mod check;
 mod config;
+mod describe;
 mod finding;
 mod hosts;
 mod keys;
 mod reading;
 mod sections;
+pub mod select;
 mod source;
 mod values;
+mod via;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -56,11 +60,13 @@ use boundary::known_hosts::Pin;
 use crate::contract::Diagnostic;
 use crate::network::Network;
 use config::Config;
+pub use describe::{reference, schema};
 use finding::nearest;
 pub use finding::{Finding, Invalid, Place};
 pub use reading::{LoadError, Named, Reading, load, parse};
 pub use source::{SourceFailed, read_list};
 pub use values::time;
+pub use via::Via;
 
 /// A host as the file has it, and the lists that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]

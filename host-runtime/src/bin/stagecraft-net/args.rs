@@ -1,12 +1,18 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::builder::FalseyValueParser;
+use clap::{Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use stagecraft_net::artifact::Digest;
 use stagecraft_net::host::DISRUPTIVE;
+use stagecraft_net::{inventory, registry};
+
+use crate::choice::{self, Choice, Setting};
+use crate::project::DEFAULT_FILE;
 
 use crate::report::{ExportFormat, Form, PageFile};
 use crate::secrets::SecretArgs;
@@ -34,7 +40,7 @@ pub(crate) struct Global {
         long,
         global = true,
         value_name = "FILE",
-        default_value = "stagecraft.yml",
+        default_value = DEFAULT_FILE,
         env = "STAGECRAFT_CONFIG"
     )]
     pub(crate) config: PathBuf,
@@ -61,9 +67,40 @@ pub(crate) struct Global {
     /// JSON lines on standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Say more; twice: everything
+    /// Say more; twice: everything [env: STAGECRAFT_VERBOSE=]
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// Change nothing: say what would be done
+    #[arg(long, global = true, env = "STAGECRAFT_DRY_RUN", value_parser = FalseyValueParser::new())]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+}
+
+/// Reads the command line of this process, with the options that the built-in providers bring.
+pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let command = registry::config_options().fold(Cli::command(), |command, option| {
+        let arg = Arg::new(option.name).long(option.name).value_name(option.value).help(option.about);
+        command.arg(arg.global(true).help_heading(choice::NETWORK))
+    });
+    let matches = command.try_get_matches_from(words)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    for option in registry::config_options() {
+        if let Some(value) = matches.get_one::<String>(option.name) {
+            let setting = Setting::new(option.key, value, &format!("--{}", option.name));
+            cli.global.choice.set.push(setting);
+        }
+    }
+    if cli.global.verbose == 0 {
+        cli.global.verbose = std::env::var("STAGECRAFT_VERBOSE").map_or(0, |value| verbosity(&value));
+    }
+    Ok(cli)
+}
+
+/// A number of times, or a word that is true or not.
+fn verbosity(value: &str) -> u8 {
+    let falsey = ["", "0", "n", "no", "f", "false", "off"];
+    value.parse().unwrap_or_else(|_| u8::from(!falsey.contains(&value.to_ascii_lowercase().as_str())))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,6 +130,17 @@ pub(crate) enum Command {
     /// The providers that are built in
     #[command(subcommand)]
     Provider(Provider),
+    /// Write a commented project file to begin with
+    Init(Init),
+    /// Print the schema of the project file, for editors
+    Schema,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Write over a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -204,28 +252,16 @@ fn service(name: &str) -> Result<String, String> {
     if fits { Ok(name.to_owned()) } else { Err("wanted: letters, digits, dots, dashes and underscores".to_owned()) }
 }
 
-/// Seconds, or a number with `s`, `m` or `h`.
 fn time(text: &str) -> Result<Duration, String> {
-    let cut = text.len() - usize::from(text.ends_with(['s', 'm', 'h']));
-    let (number, unit) = text.split_at(cut);
-    let seconds = match unit {
-        "m" => 60,
-        "h" => 3600,
-        _ => 1,
-    };
-    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds)) {
-        Some(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
-        _ => Err("wanted: a time from 1s to 24h, such as 90s, 15m or 1h".to_owned()),
-    }
+    inventory::time(text).ok_or_else(|| "wanted: a time from 1s to 24h, such as 90s, 15m or 1h".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     fn parse(line: &str) -> Result<Cli, String> {
-        Cli::try_parse_from(line.split(' ')).map_err(|error| error.to_string())
+        super::parse(line.split(' ').map(OsString::from)).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What `plan`, `up`, `status` and `leave` have in common: one run over the chosen hosts, and its report.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use stagecraft_net::approval::PlanDigest;
@@ -14,6 +14,7 @@ use stagecraft_net::until::Cancel;
 
 use crate::approve;
 use crate::args::{Global, HostKeys};
+use crate::choice;
 use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::passphrase;
@@ -46,26 +47,33 @@ pub(crate) fn joined(host: &HostSpec) -> Goal {
 pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
     let begun = Instant::now();
     let stop = |stop: Stop| stopped(global.json, global.verbose, order.command, Some(&global.env), &stop);
-    let project = match Project::load(global) {
-        Ok(project) => project,
-        Err(why) => return stop(why),
-    };
-    let hosts = match project.select(order.hosts) {
-        Ok(hosts) => hosts,
-        Err(why) => return stop(why),
-    };
     let cancel = match Cancel::new() {
         Ok(cancel) => cancel,
         Err(error) => return stop(Stop::new(Fault::Outside, format!("this machine has no descriptor left: {error}"))),
     };
+    // From here on a signal ends the run, not the process.
+    let heard = Arc::new(OnceLock::new());
+    let interrupted = signals::listen(cancel.clone(), Arc::clone(&heard));
+    let chosen = Project::open(global, order.hosts, &cancel)
+        .and_then(|project| project.select(global).map(|hosts| (project, hosts)));
+    let (project, hosts) = match chosen {
+        Ok(chosen) => chosen,
+        Err(why) => {
+            let exit = stop(why);
+            return if interrupted.get() { Exit::Interrupted } else { exit };
+        }
+    };
+    let act = if global.dry_run { Act::Look } else { order.act };
 
     let mut notices = project.notices();
-    let given = match global.secrets.open(&project.network.provider().descriptor().secrets, &cancel) {
+    let wanted = global.secrets.asking(hosts.iter().any(|host| host.ask_sudo));
+    let given = match wanted.open(&project.network.provider().descriptor().secrets, &cancel) {
         Ok(given) => given,
         Err(why) => return stop(why),
     };
     notices.extend(given.notices);
-    let Project { inventory, network } = project;
+    let Project { inventory, network, words, .. } = project;
+    let file = inventory.file().to_owned();
     let options = again(global, &[]);
     let mut again = again(global, order.hosts);
     if order.command == "plan" && !order.allow.is_empty() {
@@ -78,6 +86,7 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
         inventory: Some(Arc::new(inventory)),
         again,
         options,
+        words,
         answer: order.answer.clone(),
         wishes: wishes.clone(),
         environment: global.env.clone(),
@@ -112,8 +121,8 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
     });
     notices.into_iter().for_each(|notice| report.tell(notice));
 
-    // From here on a signal ends the run, not the process.
-    let interrupted = signals::listen(cancel.clone(), Arc::clone(&report));
+    // A signal may have come already: then nobody is left to set it.
+    let _ = heard.set(Arc::clone(&report));
     let trust = match global.host_keys {
         HostKeys::Strict => Trust::Strict,
         HostKeys::AcceptNew => Trust::AcceptNew,
@@ -121,7 +130,7 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
     let task = Task {
         members: hosts.iter().map(|host| Member { name: host.name.clone(), goal: (order.goal)(host) }).collect(),
         network,
-        act: order.act,
+        act,
         allow: order.allow,
         secrets: given.secrets,
         sudo: given.sudo,
@@ -130,8 +139,9 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
     let mut limits = Limits::default();
     limits.jobs = global.jobs.get();
     limits.timeout = global.timeout;
+    global.choice.limit(&mut limits, hosts.len());
     let provider = task.network.provider().reference();
-    let results = match order.approve.map(approve::recall) {
+    let results = match order.approve.filter(|_| act == Act::Reach).map(approve::recall) {
         Some(approval) => stagecraft_net::fleet::run_approved(task, &approval, &limits, &cancel, Arc::clone(&tell)),
         None => stagecraft_net::fleet::run(task, &limits, &cancel, Arc::clone(&tell)),
     };
@@ -147,6 +157,11 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
         let plan = PlanDigest::of_look(&provider, hosts.iter().map(|host| host.name.as_str()).zip(&results));
         approve::remember(&plan);
         report.tell(Event::Digest(plan));
+    }
+    if let Some(notice) =
+        choice::remember(&file, global, (order.goal)(&hosts[0]) == Goal::Absent, act, &hosts, &results)
+    {
+        report.tell(notice);
     }
     let exit = match Exit::of(&results, interrupted.get(), order.drift_counts) {
         // What was printed is not all that was asked for.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use stagecraft_net::event::{Counts, Event, Fault, SCHEMA, Tell};
+use stagecraft_net::until::Cancel;
 
 use crate::args::{Fqdn, Global};
 use crate::exit::Exit;
@@ -33,7 +34,8 @@ pub(crate) fn run(global: &Global, args: &Fqdn) -> Exit {
 }
 
 fn name(global: &Global, host: &str) -> Result<(Project, String), Stop> {
-    let project = Project::load(global)?;
+    let cancel = Cancel::new().map_err(|error| Stop::new(Fault::Outside, error.to_string()))?;
+    let project = Project::open(global, &[], &cancel)?;
     // A file without hosts may get them from elsewhere; where it lists them, a typing error is an error.
     if !project.inventory.hosts().is_empty() {
         project.inventory.host(host).map_err(|why| Stop::new(Fault::Usage, why))?;

@@ -5,11 +5,13 @@
 
 mod approve;
 mod args;
+mod choice;
 mod exit;
 mod explain;
 mod export;
 mod fleet;
 mod fqdn;
+mod init;
 mod journal;
 mod leave;
 mod passphrase;
@@ -17,6 +19,7 @@ mod plan;
 mod project;
 mod provider;
 mod report;
+mod schema;
 mod secrets;
 mod signals;
 mod status;
@@ -24,7 +27,6 @@ mod up;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use stagecraft_net::event::Fault;
 
 use args::{Cli, Command};
@@ -36,7 +38,7 @@ fn main() -> ExitCode {
     if let Some(code) = stagecraft_net::engine::child_main() {
         return code;
     }
-    let exit = match Cli::try_parse() {
+    let exit = match args::parse(std::env::args_os()) {
         Ok(cli) => std::panic::catch_unwind(|| run(&cli)).unwrap_or(Exit::Internal),
         Err(error) => usage(&error),
     };
@@ -55,6 +57,8 @@ fn run(cli: &Cli) -> Exit {
         Command::Leave(args) => leave::run(global, args),
         Command::Fqdn(args) => fqdn::run(global, args),
         Command::Provider(args) => provider::run(global, args),
+        Command::Init(args) => init::run(global, args),
+        Command::Schema => schema::run(global),
     }
 }
 

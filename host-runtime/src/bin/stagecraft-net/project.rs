@@ -1,5 +1,6 @@
 //! What every command begins with: the providers, the file, and what to say when one of them will not do.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -8,13 +9,19 @@ use boundary::text::printable;
 use stagecraft_net::contract::Severity;
 use stagecraft_net::engine::{Engine, Options, user_dir};
 use stagecraft_net::event::{Counts, Event, Fault, SCHEMA, Tell};
-use stagecraft_net::inventory::{self, Finding, HostSpec, Inventory, LoadError, Refusal};
+use stagecraft_net::inventory::select::{Known, select};
+use stagecraft_net::inventory::{self, Finding, HostSpec, Inventory, LoadError, Reading, Refusal, Via};
 use stagecraft_net::network::Network;
-use stagecraft_net::registry::Registry;
+use stagecraft_net::record::Records;
+use stagecraft_net::registry::{Registry, assumed, config_options, default_id};
+use stagecraft_net::until::Cancel;
 
 use crate::args::Global;
 use crate::exit::Exit;
 use crate::report::{Context, Look, Report};
+
+/// The project's file, where none is named.
+pub(crate) const DEFAULT_FILE: &str = "stagecraft.yml";
 
 /// Why a command does not get as far as a host.
 #[derive(Debug)]
@@ -55,6 +62,10 @@ impl From<LoadError> for Stop {
 pub(crate) struct Project {
     pub(crate) inventory: Inventory,
     pub(crate) network: Network,
+    /// What the command line names hosts by, where that is not their name, by their name.
+    pub(crate) words: BTreeMap<String, String>,
+    /// The hosts that were named; all when empty.
+    names: Vec<String>,
 }
 
 /// The built-in providers.
@@ -69,22 +80,51 @@ pub(crate) fn registry() -> Result<Registry, Stop> {
 }
 
 impl Project {
-    /// Reads the file and configures its provider.
-    pub(crate) fn load(global: &Global) -> Result<Self, Stop> {
+    /// Reads what the command line says, and the file where there is one, and configures the provider. `hosts` are words:
+    /// names of hosts, or where one is.
+    pub(crate) fn open(global: &Global, hosts: &[String], cancel: &Cancel) -> Result<Self, Stop> {
         let registry = registry()?;
-        let loaded = inventory::load(&global.config, &global.env, |id, config| {
+        let hosts = global.choice.hosts(hosts, is_there(global))?;
+        let mut reading = Reading::new(&global.config, &global.env).cancelled_by(cancel);
+        if !is_there(global) && global.choice.names_a_network() {
+            let id = default_id();
+            reading = reading.without_file(id);
+            for (key, value) in assumed(id) {
+                reading = reading.set(key, value, "no option");
+            }
+        } else if !is_there(global) && hosts.iter().any(|host| host.typed.is_some()) {
+            let options: Vec<String> = config_options().map(|one| format!("--{}", one.name)).collect();
+            let message = "there is no stagecraft.yml here, and the command line does not say which network is meant";
+            let hint = format!("do: say it with {}\n{{run init}} writes a file to begin with", options.join(", "));
+            return Err(Stop::new(Fault::Usage, format!("{message}\n{hint}")));
+        }
+        let mut names = Vec::new();
+        let mut words = BTreeMap::new();
+        for host in hosts {
+            names.push(host.named.name.clone());
+            if let Some(typed) = host.typed {
+                words.insert(host.named.name.clone(), typed);
+                reading = reading.host(host.named);
+            }
+        }
+        for setting in &global.choice.set {
+            reading = reading.set(&setting.key, &setting.value, &setting.option);
+        }
+        for file in &global.choice.hosts_from {
+            let bytes = inventory::read_list(file)
+                .map_err(|why| Stop::new(Fault::Config, format!("--hosts-from: {why}\ndo: name the right file")))?;
+            reading = reading.list(&file.display().to_string(), bytes);
+        }
+        let (inventory, network) = reading.load(|id, config| {
             let provider = registry.get(id).map_err(|unknown| Refusal::UnknownProvider(unknown.known))?;
             provider.configure(config).map_err(|invalid| Refusal::Findings(invalid.findings))
-        });
-        match loaded {
-            Ok((inventory, network)) => Ok(Self { inventory, network }),
-            Err(error) => Err(error.into()),
-        }
+        })?;
+        Ok(Self { inventory, network, words, names })
     }
 
-    /// The hosts of these names, or all, in host order; every name that is none is told.
-    pub(crate) fn select(&self, names: &[String]) -> Result<Vec<HostSpec>, Stop> {
-        let hosts = self.inventory.hosts();
+    /// The hosts that are meant, in host order, each with the address that is meant; every name that is none is told.
+    pub(crate) fn select(&self, global: &Global) -> Result<Vec<HostSpec>, Stop> {
+        let (hosts, names) = (self.inventory.hosts(), &self.names);
         let mut wrong: Vec<String> =
             names.iter().filter_map(|name| self.inventory.host(name).map(drop).err()).collect();
         wrong.dedup();
@@ -94,11 +134,38 @@ impl Project {
         if hosts.is_empty() {
             let (file, environment) = (self.inventory.file().display(), self.inventory.environment());
             let message = format!("{file}: environment `{environment}` has no hosts");
-            let hint = format!("do: list them under infra.hosts.{environment}, or choose another with -e/--env");
+            let hint = format!(
+                "do: list them under infra.hosts.{environment}, name a list of them under infra.inventory or with \
+                 --hosts-from, or choose another environment with -e/--env"
+            );
             return Err(Stop::new(Fault::Config, format!("{message}\n{hint}")));
         }
+        let known = Known {
+            record: &|| match Records::of_user() {
+                Some(records) => records
+                    .read(self.inventory.file(), self.inventory.environment())
+                    .map_err(|error| format!("what the last run left to do cannot be read: {error}")),
+                None => Err("what the last run left to do is not known: this user has no home".to_owned()),
+            },
+            file: &|path| std::fs::read_to_string(path),
+        };
+        let limited = select(hosts, self.inventory.environment(), &global.choice.limit, &known)
+            .map_err(|why| Stop::new(Fault::Usage, why))?;
         let wanted = |host: &&HostSpec| names.is_empty() || names.contains(&host.name);
-        Ok(hosts.iter().filter(wanted).cloned().collect())
+        let mut chosen: Vec<HostSpec> = limited.into_iter().filter(wanted).cloned().collect();
+        if chosen.is_empty() {
+            let message = "no host is left: none of those that are named is within --limit";
+            return Err(Stop::new(Fault::Usage, message));
+        }
+        for host in &mut chosen {
+            host.ssh_config = global.choice.ssh_config.clone().or(host.ssh_config.take());
+            let via = global.choice.via.into();
+            let full_name = (via == Via::Network).then(|| self.network.node_fqdn(&host.name).ok()).flatten();
+            if let Err(why) = host.reach_via(via, full_name) {
+                wrong.push(why);
+            }
+        }
+        if wrong.is_empty() { Ok(chosen) } else { Err(Stop::new(Fault::Config, wrong.join("\n"))) }
     }
 
     /// Warnings and notes about the file, ours and the provider's.
@@ -108,6 +175,11 @@ impl Project {
         let findings = self.inventory.notes().iter().cloned().chain(said);
         findings.map(|finding| Event::Notice { file: file.clone(), finding }).collect()
     }
+}
+
+/// Whether there is a project file, or one must be there since it was named.
+fn is_there(global: &Global) -> bool {
+    global.config.as_os_str() != DEFAULT_FILE || global.config.exists()
 }
 
 /// Begins a report.
@@ -150,12 +222,13 @@ pub(crate) fn end(report: &Report, counts: Counts, exit: Exit, begun: Instant) -
 /// The options and hosts that a command to run next needs again.
 pub(crate) fn again(global: &Global, hosts: &[String]) -> String {
     let mut again = String::new();
-    if global.config.as_os_str() != "stagecraft.yml" {
+    if global.config.as_os_str() != DEFAULT_FILE {
         let _ = write!(again, " -c {}", quoted(&global.config.to_string_lossy()));
     }
     if global.env != "dev" {
         let _ = write!(again, " -e {}", quoted(&global.env));
     }
+    global.choice.again(&mut again);
     again += &global.secrets.again();
     for host in hosts {
         let _ = write!(again, " {}", quoted(host));
@@ -165,7 +238,7 @@ pub(crate) fn again(global: &Global, hosts: &[String]) -> String {
 
 /// A word for a shell.
 pub(crate) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%=,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else {
@@ -176,16 +249,18 @@ pub(crate) fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser as _;
 
     #[test]
     fn the_next_command_names_the_same_file_environment_and_hosts() {
         let again = |line: &str, hosts: &[&str]| {
-            let cli = crate::args::Cli::try_parse_from(line.split(' ')).expect("it parses");
+            let cli = crate::args::parse(line.split(' ').map(Into::into)).expect("it parses");
             again(&cli.global, &hosts.iter().map(|&host| host.to_owned()).collect::<Vec<_>>())
         };
         assert_eq!(again("x plan", &[]), "");
         assert_eq!(again("x plan -e prod -c conf/a.yml", &["app-1"]), " -c conf/a.yml -e prod app-1");
+        let chosen = "x plan --limit role=app,!a -F ssh.conf --via tailnet --hosts-from - --set a.b=c --tailnet x.net";
+        let wanted = " -F ssh.conf --via tailnet --hosts-from - --set a.b=c --tailnet x.net";
+        assert_eq!(again(chosen, &[]), wanted, "not the limit: what is told next names its hosts itself");
         assert_eq!(quoted("it's"), r"'it'\''s'");
         assert_eq!(quoted(""), "''");
     }

@@ -41,6 +41,12 @@ pub(crate) struct Given {
 }
 
 impl SecretArgs {
+    /// The same, where the file says that the password for sudo is to be asked for: then it is, unless it is given.
+    pub(crate) fn asking(&self, file: bool) -> Self {
+        let given = self.given.iter().any(|given| given.split_once('=').is_some_and(|(slot, _)| slot == SUDO_PASSWORD));
+        Self { ask_sudo_password: self.ask_sudo_password || file && !given, ..self.clone() }
+    }
+
     /// Checks all of it against the slots that the provider has.
     pub(crate) fn open(&self, slots: &[SecretSlot], cancel: &Cancel) -> Result<Given, Stop> {
         let mut sources = self.sources(slots)?;

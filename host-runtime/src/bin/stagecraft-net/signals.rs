@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM: the first ends the run in an orderly way, the second ends the process at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use stagecraft_net::event::{Event, Tell as _};
 use stagecraft_net::until::Cancel;
@@ -20,8 +20,9 @@ impl Interrupted {
     }
 }
 
-/// Listens from now on, on a thread of its own. Where the system refuses that, signals end the process as ever.
-pub(crate) fn listen(cancel: Cancel, report: Arc<Report>) -> Interrupted {
+/// Listens from now on, on a thread of its own, and tells the report, once there is one. Where the system refuses that,
+/// signals end the process as ever.
+pub(crate) fn listen(cancel: Cancel, report: Arc<OnceLock<Arc<Report>>>) -> Interrupted {
     let came = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&came);
     let (ready, listening) = std::sync::mpsc::channel();
@@ -44,7 +45,9 @@ pub(crate) fn listen(cancel: Cancel, report: Arc<Report>) -> Interrupted {
                     std::process::exit(i32::from(Exit::Interrupted.code()));
                 }
                 flag.store(true, Ordering::SeqCst);
-                report.tell(Event::Interrupted);
+                if let Some(report) = report.get() {
+                    report.tell(Event::Interrupted);
+                }
                 cancel.cancel();
             }
         });

@@ -119,7 +119,7 @@ impl Failing<'_> {
 /// What else a diagnostic says, and where its cause stands in the file.
 pub(super) fn detail(block: &mut Block, diagnostic: &Diagnostic, hosts: &[&str], context: &Context) {
     let detail = diagnostic.detail.as_deref().unwrap_or_default();
-    block.detail(&advice::render(detail, hosts, &context.options));
+    block.detail(&advice::render(detail, &context.typed(hosts), &context.options));
     if let (Some(pointer), Some(inventory)) = (&diagnostic.config_path, &context.inventory) {
         block.place(&format!("{}  {pointer}", inventory.whence(pointer)));
     }

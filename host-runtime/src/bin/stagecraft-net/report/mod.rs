@@ -14,6 +14,7 @@ mod page;
 mod progress;
 mod screen;
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -36,6 +37,8 @@ pub(crate) struct Context {
     pub(crate) again: String,
     /// The options alone.
     pub(crate) options: String,
+    /// What stands for a host on the command line, where that is not its name.
+    pub(crate) words: BTreeMap<String, String>,
     /// What is printed at the end.
     pub(crate) answer: Answer,
     /// What is wanted of each host, in their order, where the answer needs it.
@@ -46,6 +49,13 @@ pub(crate) struct Context {
     pub(crate) now: Timestamp,
     /// Where a page about the run is written.
     pub(crate) page: Option<PageFile>,
+}
+
+impl Context {
+    /// Hosts, as a person types them.
+    fn typed<'s>(&'s self, hosts: &[&'s str]) -> Vec<&'s str> {
+        hosts.iter().map(|host| self.words.get(*host).map_or(*host, String::as_str)).collect()
+    }
 }
 
 /// Renders events, in the order in which they come.

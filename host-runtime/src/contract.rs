@@ -54,7 +54,7 @@ pub struct Failure {
 pub struct SecretKind {
     /// Its name, such as `tskey-auth`.
     pub name: String,
-    /// What its values begin with.
+    /// What its values begin with; `*` in it stands for any characters, or none.
     pub prefix: String,
 }
 

@@ -100,8 +100,7 @@ impl Secrets {
                 ));
             };
             let value = self.value(provider, slot, variable)?;
-            let kind =
-                slot.kinds.iter().find(|kind| value.starts_with(kind.prefix.as_bytes())).map(|kind| kind.name.clone());
+            let kind = slot.kinds.iter().find(|kind| begins_as(&value, &kind.prefix)).map(|kind| kind.name.clone());
             held.insert(name.clone(), Held { value, kind });
         }
         let scrubber = Scrubber::new(held.iter().map(|(slot, held)| (slot.as_str(), held.value.as_slice())))
@@ -231,6 +230,17 @@ impl Vault {
     }
 }
 
+/// Whether a value begins as a kind's pattern says, in which `*` stands for any bytes, or none.
+fn begins_as(value: &[u8], pattern: &str) -> bool {
+    let mut parts = pattern.split('*').map(str::as_bytes);
+    let Some(mut rest) = value.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    parts.filter(|part| !part.is_empty()).all(|part| {
+        let found = rest.windows(part.len()).position(|window| window == part);
+        rest = found.and_then(|at| rest.get(at + part.len()..)).unwrap_or_default();
+        found.is_some()
+    })
+}
+
 impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.held.keys()).finish()
@@ -288,6 +298,24 @@ mod tests {
             assert!(!format!("{vault:?}").contains("secret-value"));
         }
         assert_eq!(READS.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_kind_is_told_by_how_a_value_begins_and_a_star_in_that_is_anything() {
+        for (value, pattern, wanted) in [
+            ("key-client-1", "key-client-", true),
+            ("key-auth-1", "key-client-", false),
+            ("key-client-1?a=b", "key-client-*?", true),
+            ("key-client-?a=b", "key-client-*?", true),
+            ("key-client-1", "key-client-*?", false),
+            ("?key-client-1", "key-client-*?", false),
+            ("a1b2", "a*b*2", true),
+            ("a2b1", "a*b*2", false),
+            ("ab", "ab*", true),
+            ("anything", "", true),
+        ] {
+            assert_eq!(begins_as(value.as_bytes(), pattern), wanted, "{value} as {pattern}");
+        }
     }
 
     #[test]

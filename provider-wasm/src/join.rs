@@ -16,8 +16,13 @@ use crate::probe::{Client, Daemon, Status};
 use crate::state::{Gap, Link, State, Wanted};
 use crate::version::Version;
 
-/// What the descriptor calls the secret of an OAuth client.
-const OAUTH: &str = "tailscale-oauth";
+/// What the descriptor calls the secret of an OAuth client, and what is added to it: such a secret makes keys for machines
+/// that vanish and wait for approval, unless it is told otherwise. Of two attributes the first counts, so that those
+/// that an operator has put behind the secret stay as they are.
+const OAUTH: [(&str, &str); 2] = [
+    ("tailscale-oauth", "?ephemeral=false&preauthorized=true\n"),
+    ("tailscale-oauth-with-attributes", "&ephemeral=false&preauthorized=true\n"),
+];
 /// Longer than `--timeout`.
 const UP_MS: u32 = 70_000;
 
@@ -29,8 +34,8 @@ pub fn perform(act: Act, seen: &Seen, wanted: &Wanted<'_>, hands: Hands<'_>) -> 
     let Some(secret) = hands.given.get(AUTH_KEY) else {
         return Err(failure::secret_missing(&wanted.config.auth_key_env));
     };
-    let oauth = secret.kind.as_deref() == Some(OAUTH);
-    if oauth && wanted.tags.is_empty() {
+    let oauth = OAUTH.iter().find(|(kind, _)| secret.kind.as_deref() == Some(kind)).map(|(_, attributes)| *attributes);
+    if oauth.is_some() && wanted.tags.is_empty() {
         return Err(failure::join::oauth_needs_tags(wanted));
     }
     let (Daemon::Answers(status, prefs), Client::Release(release, _)) = (&seen.facts.daemon, &seen.facts.client) else {
@@ -39,12 +44,10 @@ pub fn perform(act: Act, seen: &Seen, wanted: &Wanted<'_>, hands: Hands<'_>) -> 
     if let (Act::Rejoin, false) = (act, wanted.disruptive) {
         return Err(failure::member::not_allowed(&status.tags(), wanted));
     }
-    let tags = if oauth { &wanted.tags } else { &prefs.advertise_tags };
+    let tags = if oauth.is_some() { &wanted.tags } else { &prefs.advertise_tags };
     let mut up = command(flags(status, prefs, *release, tags, wanted)?);
     up.argv.insert(2, "--auth-key=file:/dev/stdin".to_owned());
-    // An OAuth client's secret makes keys for machines that vanish and wait for approval, unless it is told otherwise.
-    let end: &[u8] = if oauth { b"?ephemeral=false&preauthorized=true\n" } else { b"\n" };
-    up.stdin = vec![Chunk::Secret(AUTH_KEY), Chunk::Bytes(end.to_vec())];
+    up.stdin = vec![Chunk::Secret(AUTH_KEY), Chunk::Bytes(oauth.unwrap_or("\n").as_bytes().to_vec())];
     if act == Act::Rejoin {
         up.argv.push("--force-reauth".to_owned());
     }

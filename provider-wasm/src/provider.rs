@@ -21,7 +21,7 @@ pub const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
 pub struct SecretKind {
     /// Its name.
     pub name: String,
-    /// What its values begin with.
+    /// What its values begin with; `*` in it stands for any characters, or none.
     pub prefix: String,
 }
 

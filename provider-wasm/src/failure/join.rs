@@ -151,7 +151,7 @@ pub fn failed(reason: &Reason, kind: Option<&str>, wanted: &Wanted<'_>) -> Failu
 fn of_kind(kind: Option<&str>) -> &'static str {
     match kind {
         Some("tailscale-auth") => " (kind tskey-auth)",
-        Some("tailscale-oauth") => " (kind tskey-client)",
+        Some("tailscale-oauth" | "tailscale-oauth-with-attributes") => " (kind tskey-client)",
         Some("headscale") => " (kind hskey)",
         _ => "",
     }

@@ -400,14 +400,22 @@ fn valid(prefs: &Prefs) -> Result<(), Reply> {
 /// What the client does with an OAuth client's secret: it asks the real service for a one-off key.
 fn mint(world: &mut World, prefs: &Prefs, secret: &str) -> Result<String, Reply> {
     let (text, attributes) = secret.split_once('?').unwrap_or((secret, ""));
-    let (mut ephemeral, mut preapproved) = (true, false);
+    let (mut ephemeral, mut preapproved) = (None, None);
     for attribute in attributes.split('&').filter(|attribute| !attribute.is_empty()) {
-        match attribute.split_once('=') {
-            Some(("ephemeral", value)) => ephemeral = value == "true",
-            Some(("preauthorized", value)) => preapproved = value == "true",
-            _ => return Err(Reply::fail(1, format!("unknown attribute {attribute:?}"))),
-        }
+        let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+        let place = match name {
+            "ephemeral" => &mut ephemeral,
+            "preauthorized" => &mut preapproved,
+            "baseURL" => continue,
+            _ => return Err(Reply::fail(1, format!("unknown attribute {name:?}"))),
+        };
+        let Ok(value) = value.parse::<bool>() else {
+            return Err(Reply::fail(1, format!("invalid attribute boolean attribute {name} value {value:?}")));
+        };
+        // Of two, the first counts.
+        place.get_or_insert(value);
     }
+    let (ephemeral, preapproved) = (ephemeral.unwrap_or(true), preapproved.unwrap_or(false));
     if prefs.advertise_tags.is_empty() {
         return Err(Reply::fail(1, "oauth authkeys require --advertise-tags"));
     }

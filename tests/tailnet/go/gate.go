@@ -25,6 +25,7 @@ type authKey struct {
 	Tags        []string `json:"tags"`
 	Reusable    bool     `json:"reusable"`
 	Preapproved bool     `json:"preapproved"`
+	Ephemeral   bool     `json:"ephemeral"`
 	Used        bool     `json:"used"`
 	Expired     bool     `json:"expired"`
 }
@@ -157,6 +158,9 @@ func (g *gate) decide(w http.ResponseWriter, r *http.Request, q *tailcfg.Registe
 		return answer(tailcfg.RegisterResponse{Error: why}, why)
 	}
 	g.admit(w, r, q, k, asked)
+	if k.Ephemeral {
+		return "admitted, ephemeral"
+	}
 	return "admitted"
 }
 

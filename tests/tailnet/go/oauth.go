@@ -93,7 +93,7 @@ func (t *tokens) key(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusUnauthorized, "API token invalid")
 		return
 	}
-	k := &authKey{Key: fmt.Sprintf("tskey-auth-lab%08dCNTRL-made-by-an-oauth-client", number), Tags: create.Tags, Reusable: create.Reusable, Preapproved: create.Preauthorized}
+	k := &authKey{Key: fmt.Sprintf("tskey-auth-lab%08dCNTRL-made-by-an-oauth-client", number), Tags: create.Tags, Reusable: create.Reusable, Preapproved: create.Preauthorized, Ephemeral: create.Ephemeral}
 	t.gate.keys[k.Key] = k
 	json.NewEncoder(w).Encode(map[string]any{"id": fmt.Sprintf("klab%d", number), "key": k.Key})
 }

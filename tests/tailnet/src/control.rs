@@ -111,7 +111,7 @@ pub struct Register {
     /// The tags that were asked for.
     #[serde(deserialize_with = "list")]
     pub tags: Vec<String>,
-    /// How it ended: `admitted`, `known`, `logged out`, `needs a person`, or the refusal.
+    /// How it ended: `admitted`, `admitted, ephemeral`, `known`, `logged out`, `needs a person`, or the refusal.
     pub end: String,
 }
 

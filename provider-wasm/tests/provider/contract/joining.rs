@@ -361,6 +361,22 @@ fn j12_an_oauth_secret_needs_tags_and_makes_lasting_members_that_need_no_approva
 }
 
 #[test]
+fn j12_what_an_operator_has_put_behind_an_oauth_secret_stays_and_the_rest_is_added() {
+    for (attributes, ephemeral) in [("?ephemeral=true", true), ("?preauthorized=true", false)] {
+        let host = Host::with(|world| {
+            world.saas().add_key("tskey-client-good", TAILNET, &["tag:web"]);
+            world.saas().tailnets.get_mut(TAILNET).unwrap().device_approval = true;
+            Machine::installed("app-1", "1.102.3")
+        })
+        .key(&format!("tskey-client-good{attributes}"));
+        host.reach(joined(&["tag:web"])).unwrap();
+        let world = host.world.borrow();
+        let node = world.servers[tailscale_model::DEFAULT_CONTROL].tailnets[TAILNET].nodes.values().next().unwrap();
+        assert!(node.ephemeral == ephemeral && node.authorized, "{attributes}");
+    }
+}
+
+#[test]
 fn j13_on_headscale_tags_come_from_the_key_and_change_on_the_server() {
     let host = headscale(|_| Machine::installed("app-1", "1.102.3"));
     host.reach(joined(&["tag:web"])).unwrap();

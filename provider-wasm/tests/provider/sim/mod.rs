@@ -280,7 +280,11 @@ impl Vault for Host {
         let key = self.key.as_deref().filter(|key| !key.is_empty())?;
         let descriptor = provider::describe();
         let kinds = &descriptor.secrets.first().expect("one slot").kinds;
-        Some(Secret { kind: kinds.iter().find(|kind| key.starts_with(&kind.prefix)).map(|kind| kind.name.clone()) })
+        let kind = kinds.iter().find(|kind| {
+            let (head, inside) = kind.prefix.split_once('*').unwrap_or((&kind.prefix, ""));
+            key.strip_prefix(head).is_some_and(|rest| rest.contains(inside))
+        });
+        Some(Secret { kind: kind.map(|kind| kind.name.clone()) })
     }
 }
 

@@ -108,6 +108,17 @@ pub enum Event {
     Interrupted,
     /// All hosts of a plan were looked at.
     Digest(PlanDigest),
+    /// A host's key was looked at, by `trust`.
+    HostKey {
+        /// The host.
+        host: String,
+        /// What its server shows, or what is to be known.
+        key: KeyRef,
+        /// `known`, `new`, `replaces` (another one) or `refused`.
+        standing: &'static str,
+        /// Who says that it is the host's.
+        source: Option<String>,
+    },
     /// A name in the network.
     Name {
         /// The host.
@@ -164,6 +175,18 @@ impl Sent {
     pub fn new(argv: Vec<String>, as_root: bool) -> Self {
         Self { argv, as_root, stdin: None }
     }
+}
+
+/// A host key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KeyRef {
+    /// `ssh-ed25519`
+    pub algorithm: String,
+    /// `SHA256:…`
+    pub fingerprint: String,
+    /// All of it, as `known_hosts` has it.
+    pub public: String,
 }
 
 /// Why a run did not get as far as its hosts.

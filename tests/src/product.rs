@@ -4,10 +4,11 @@
 //! for it first, unless `LAB_BUILT` says that this was done, so no test ever runs yesterday's. Not for: the library.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -111,6 +112,60 @@ impl Cli {
     pub fn start(mut self) -> Result<Child> {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("the product did not start")
     }
+}
+
+/// The product on a terminal of its own, by `script` of util-linux, run in `dir`, which is its home too. Answers each of
+/// the prompts, in order, and gives the exit code and all that was shown.
+///
+/// # Panics
+/// When there is no `script`, or it takes longer than two minutes.
+#[must_use]
+#[expect(clippy::expect_used, reason = "a test without a terminal has nothing to say")]
+pub fn on_terminal(
+    dir: &Path,
+    words: &[&str],
+    env: &[(&str, &str)],
+    answers: &[(&str, &str)],
+) -> (Option<i32>, String) {
+    let line: Vec<String> =
+        std::iter::once(binary().display().to_string()).chain(words.iter().map(|&word| word.to_owned())).collect();
+    let mut child = Command::new("script")
+        .args(["-qefc", &line.join(" "), "/dev/null"])
+        .env_clear()
+        .current_dir(dir)
+        .env("HOME", dir)
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("SHELL", "/bin/sh")
+        .env("TERM", "dumb")
+        .env("XDG_CACHE_HOME", beside().join("lab-cache"))
+        .envs(env.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script: apt-get install bsdutils");
+    let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(read @ 1..) = stdout.read(&mut piece) {
+            let _ = send.send(piece[..read].to_vec());
+        }
+    });
+    let end = Instant::now() + Duration::from_secs(120);
+    let mut shown = Vec::new();
+    let mut rest = answers.iter();
+    let mut next = rest.next();
+    while let Ok(piece) = receive.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        shown.extend(piece);
+        if let Some((prompt, answer)) = next
+            && String::from_utf8_lossy(&shown).ends_with(prompt)
+        {
+            stdin.write_all(format!("{answer}\n").as_bytes()).expect("it reads");
+            next = rest.next();
+        }
+    }
+    let status = child.wait().expect("it ended");
+    (status.code(), String::from_utf8_lossy(&shown).into_owned())
 }
 
 /// The product's binary.

@@ -18,4 +18,5 @@ mod rig;
 mod secrets;
 mod ssh;
 mod sudo;
+mod trust;
 mod two_runs;

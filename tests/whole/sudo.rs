@@ -3,12 +3,9 @@
 //! Not for: what a batch makes of it under every shell (`host-runtime/boundary/tests/shells/sudo.rs`).
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
 
-use lab::product::{Ran, binary};
+use lab::product::{Ran, binary, on_terminal};
 use lab::site::{Site, Spec};
 use lab::stand_in::{ATTEMPTS, PASSWORD};
 use tailscale_model::{Machine, Sudo, World};
@@ -67,7 +64,7 @@ fn a_wrong_password_is_tried_on_one_host_once_and_the_others_are_not_tried() {
     for text in [
         "error[privilege]  1 host tried, 4 not tried",
         "sudo refused the password",
-        "--secret 'sudo-password=env:SUDO_PW'",
+        "--secret sudo-password=env:SUDO_PW",
     ] {
         assert!(ran.stderr.contains(text), "{text} in\n{}", ran.stderr);
     }
@@ -130,53 +127,11 @@ fn the_key_comes_from_where_the_operator_says_once_and_only_when_a_host_has_to_j
     assert!(ran.stderr.contains("warning[secret-file-open]") && ran.stderr.contains("0644"), "{}", ran.stderr);
 }
 
-/// The product on a terminal of its own, by `script` of util-linux. Answers each of the prompts, in order.
-fn on_terminal(site: &Site, words: &[&str], env: &[(&str, &str)], answers: &[(&str, &str)]) -> (Option<i32>, String) {
-    let line: Vec<String> =
-        std::iter::once(binary().display().to_string()).chain(words.iter().map(|&word| word.to_owned())).collect();
-    let mut child = Command::new("script")
-        .args(["-qefc", &line.join(" "), "/dev/null"])
-        .env_clear()
-        .current_dir(site.dir())
-        .env("HOME", site.dir())
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("SHELL", "/bin/sh")
-        .env("TERM", "dumb")
-        .envs(env.iter().copied())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("script: apt-get install bsdutils");
-    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let (send, receive) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut piece = [0; 4096];
-        while let Ok(read @ 1..) = stdout.read(&mut piece) {
-            let _ = send.send(piece[..read].to_vec());
-        }
-    });
-    let end = Instant::now() + Duration::from_secs(120);
-    let mut shown = Vec::new();
-    let mut rest = answers.iter();
-    let mut next = rest.next();
-    while let Ok(piece) = receive.recv_timeout(end.saturating_duration_since(Instant::now())) {
-        shown.extend(piece);
-        if let Some((prompt, answer)) = next
-            && String::from_utf8_lossy(&shown).ends_with(prompt)
-        {
-            stdin.write_all(format!("{answer}\n").as_bytes()).unwrap();
-            next = rest.next();
-        }
-    }
-    let status = child.wait().unwrap();
-    (status.code(), String::from_utf8_lossy(&shown).into_owned())
-}
-
 #[test]
 fn the_password_is_asked_for_once_on_a_terminal_and_not_shown() {
     let site = site(&[Sudo::Password, Sudo::Password]);
     let answers = [("password for sudo: ", PASSWORD)];
-    let (code, shown) = on_terminal(&site, &["up", "--ask-sudo-password"], &[("TS_AUTHKEY", KEY)], &answers);
+    let (code, shown) = on_terminal(site.dir(), &["up", "--ask-sudo-password"], &[("TS_AUTHKEY", KEY)], &answers);
     assert_eq!(code, Some(0), "{shown}");
     assert_eq!(shown.matches("password for sudo").count(), 1, "{shown}");
     assert!(!shown.contains(PASSWORD), "{shown}");
@@ -194,7 +149,7 @@ fn a_passphrase_is_asked_for_once_on_a_terminal_and_not_shown() {
     assert!(changed.status.success(), "{changed:?}");
     let prompt = format!("passphrase of {}: ", site.key().display());
     let answers = [(prompt.as_str(), "open-sesame")];
-    let (code, shown) = on_terminal(&site, &["plan"], &[], &answers);
+    let (code, shown) = on_terminal(site.dir(), &["plan"], &[], &answers);
     assert_eq!(code, Some(0), "{shown}");
     assert_eq!(shown.matches("passphrase of").count(), 1, "{shown}");
     assert!(!shown.contains("open-sesame"), "{shown}");

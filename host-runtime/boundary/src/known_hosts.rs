@@ -25,6 +25,7 @@
 //! ([`Certificate::check`] is given it), and reading files.
 
 mod certificate;
+mod console;
 mod key;
 mod pin;
 
@@ -37,6 +38,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
 
 pub use certificate::{Certificate, CertificateError, Signed};
+pub use console::{Named, pins};
 pub use key::{HostKey, KeyError, KeyType};
 pub use pin::Pin;
 
@@ -322,6 +324,33 @@ pub fn hashed_line(host: &str, port: u16, key: &HostKey, salt: [u8; 20]) -> Opti
     let (name, key) = plain.split_once(' ')?;
     let hash = hmac_sha1(&salt, name.as_bytes())?;
     Some(format!("|1|{}|{} {key}", STANDARD.encode(salt), STANDARD.encode(hash)))
+}
+
+/// A pattern covers a name, and cannot be taken out of its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByPattern;
+
+/// A line that names a host's own key, without this host: `None` when nothing is left of it.
+///
+/// # Errors
+/// When the name does not stand there as it is.
+pub fn without(line: &[u8], host: &str, port: u16) -> Result<Option<Vec<u8>>, ByPattern> {
+    let text = after_blanks(line);
+    let (names, rest) = split_word(text).ok_or(ByPattern)?;
+    if names.starts_with(b"|") {
+        return Ok(None);
+    }
+    let host = host.to_ascii_lowercase();
+    let own = if port == 22 { host } else { format!("[{host}]:{port}") };
+    let all: Vec<&[u8]> = names.split(|byte| *byte == b',').collect();
+    let left: Vec<&[u8]> = all.iter().copied().filter(|name| !name.eq_ignore_ascii_case(own.as_bytes())).collect();
+    if left.len() == all.len() || left.iter().any(|name| matches_list(own.as_bytes(), name)) {
+        return Err(ByPattern);
+    }
+    if left.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some([left.join(&b","[..]).as_slice(), b" ", rest].concat()))
 }
 
 /// Reads a line that is not empty: marker, names, key.

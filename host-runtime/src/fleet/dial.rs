@@ -88,7 +88,7 @@ pub(super) fn dial(
     unreachable!("attempts are bounded")
 }
 
-fn no_start(why: NoStart) -> Failed {
+pub(super) fn no_start(why: NoStart) -> Failed {
     match why {
         NoStart::Over(Wake::Cancelled) => cancelled(),
         NoStart::Over(_) => Failed::host(

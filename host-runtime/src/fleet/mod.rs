@@ -8,6 +8,7 @@
 mod approved;
 mod crew;
 mod dial;
+mod each;
 mod over_ssh;
 mod starts;
 mod turns;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use approved::run_approved;
 pub use dial::{Connect, Refused, Route};
+pub use each::{Gates, Starting, each};
 pub use over_ssh::OverSsh;
 pub use visit::{Act, Member, Task};
 

@@ -42,13 +42,23 @@ impl OverSsh {
     }
 }
 
-impl Connect for OverSsh {
-    fn route(&self, host: usize, until: &Until) -> Result<Box<dyn Route>, Failed> {
+impl OverSsh {
+    /// Where and how the host at this place of the run is reached.
+    ///
+    /// # Errors
+    /// When that cannot be known.
+    pub fn target(&self, host: usize, until: &Until) -> Result<Target, Failed> {
         let target = self.resolver.resolve(&self.endpoints[host], until).map_err(|error| error.failed())?;
-        let target = match &self.passphrases {
+        Ok(match &self.passphrases {
             Some(ask) => target.ask_passphrases(ask.clone()),
             None => target,
-        };
+        })
+    }
+}
+
+impl Connect for OverSsh {
+    fn route(&self, host: usize, until: &Until) -> Result<Box<dyn Route>, Failed> {
+        let target = self.target(host, until)?;
         Ok(Box::new(SshRoute { target, trust: self.trust }))
     }
 }

@@ -41,27 +41,9 @@ impl std::fmt::Debug for Connection {
 pub fn connect(target: &Target, trust: Trust, until: &Until) -> Result<Connection, ConnectError> {
     let to = target.to_string();
     let host_key = |error| ConnectError::HostKey { to: to.clone(), error };
-    let system = |error: &std::io::Error| ConnectError::System { to: to.clone(), reason: plain(error) };
-
     // Read before anything is opened: a file that cannot be read costs the server nothing.
     let files = Files::read(target).map_err(host_key)?;
-    let net = match Proxy::start(target, trust) {
-        Ok(Some(proxy)) => Net::Proxy(Box::new(proxy)),
-        Ok(None) => Net::Tcp(dial(target, until).map_err(|error| no_dial(error, &to))?),
-        Err(error) => {
-            let (what, reason) = (super::proxy::what(target), plain(&error));
-            return Err(ConnectError::Proxy { to, what, reason });
-        }
-    };
-    let (wire, lib) = Wire::over(net, PREAMBLE).map_err(|error| system(&error))?;
-    let mut link = Link::new(wire, lib).map_err(|error| system(&error.into()))?;
-    let session = link.session();
-    session.method_pref(ssh2::MethodType::HostKey, &files.algorithms()).map_err(|error| system(&error.into()))?;
-
-    if let Err(fault) = link.drive(until, |session| session.handshake()) {
-        return Err(no_handshake(&mut link, fault, to));
-    }
-    let blob = link.session().host_key().map(|(blob, _)| blob.to_vec()).unwrap_or_default();
+    let (mut link, blob) = greet(target, &files.algorithms(), trust, until)?;
     match files.judge(target, &blob, trust, until) {
         Ok(()) => {}
         Err(NotTrusted::No(error)) => return Err(host_key(error)),
@@ -75,6 +57,36 @@ pub fn connect(target: &Target, trust: Trust, until: &Until) -> Result<Connectio
         Err(NoLogin::Fault(Fault::Halt(Halt::Cancelled))) => Err(ConnectError::Cancelled { to, stage: Stage::Login }),
         Err(NoLogin::Fault(fault)) => Err(ConnectError::LostAtLogin { reason: lost(&mut link, &fault), to }),
     }
+}
+
+/// Opens a connection and exchanges keys, with these algorithms for the host key, and gives what the server showed of
+/// itself. Nobody has judged that yet.
+pub(super) fn greet(
+    target: &Target,
+    algorithms: &str,
+    trust: Trust,
+    until: &Until,
+) -> Result<(Link, Vec<u8>), ConnectError> {
+    let to = target.to_string();
+    let system = |error: &std::io::Error| ConnectError::System { to: to.clone(), reason: plain(error) };
+    let net = match Proxy::start(target, trust) {
+        Ok(Some(proxy)) => Net::Proxy(Box::new(proxy)),
+        Ok(None) => Net::Tcp(dial(target, until).map_err(|error| no_dial(error, &to))?),
+        Err(error) => {
+            let (what, reason) = (super::proxy::what(target), plain(&error));
+            return Err(ConnectError::Proxy { to, what, reason });
+        }
+    };
+    let (wire, lib) = Wire::over(net, PREAMBLE).map_err(|error| system(&error))?;
+    let mut link = Link::new(wire, lib).map_err(|error| system(&error.into()))?;
+    let session = link.session();
+    session.method_pref(ssh2::MethodType::HostKey, algorithms).map_err(|error| system(&error.into()))?;
+
+    if let Err(fault) = link.drive(until, |session| session.handshake()) {
+        return Err(no_handshake(&mut link, fault, to));
+    }
+    let blob = link.session().host_key().map(|(blob, _)| blob.to_vec()).unwrap_or_default();
+    Ok((link, blob))
 }
 
 fn no_dial(error: NoDial, to: &str) -> ConnectError {

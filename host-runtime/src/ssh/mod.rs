@@ -34,6 +34,7 @@ mod connection;
 mod dial;
 mod error;
 mod keys;
+pub mod learn;
 mod link;
 mod login;
 mod name;

@@ -141,6 +141,14 @@ impl Target {
         self
     }
 
+    /// The name that `known_hosts` has for it, with its port. An alias stands for the host at any port.
+    pub(super) fn known_name(&self) -> (String, u16) {
+        match &self.key_alias {
+            Some(alias) => (alias.clone(), 22),
+            None => (self.known_as.as_ref().unwrap_or(&self.host).clone(), self.port),
+        }
+    }
+
     /// `host:port`, an IPv6 address in brackets.
     pub(super) fn place(&self) -> String {
         place(&self.host, self.port)

@@ -31,7 +31,7 @@ use super::wire::plain;
 use crate::until::{Until, Wake};
 
 /// What libssh2 can verify, in OpenSSH's order. Certificates are asked for where a line names an authority.
-const ALGORITHMS: [&str; 12] = [
+pub(super) const ALGORITHMS: [&str; 12] = [
     "ssh-ed25519-cert-v01@openssh.com",
     "ecdsa-sha2-nistp256-cert-v01@openssh.com",
     "ecdsa-sha2-nistp384-cert-v01@openssh.com",
@@ -188,12 +188,7 @@ impl Files {
             }
         };
         drop(last);
-        // An alias stands for the host at any port.
-        let name = match &target.key_alias {
-            Some(alias) => (alias.clone(), 22),
-            None => (target.known_as.as_ref().unwrap_or(&target.host).clone(), target.port),
-        };
-        Ok(Self { paths, parsed, name, pins: target.host_keys.clone() })
+        Ok(Self { paths, parsed, name: target.known_name(), pins: target.host_keys.clone() })
     }
 
     fn known(&self) -> Known<'_> {
@@ -227,9 +222,7 @@ impl Files {
     }
 
     fn hashed(&self, key: &HostKey) -> Option<String> {
-        let mut salt = [0; 20];
-        rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty()).ok()?;
-        known_hosts::hashed_line(&self.name.0, self.name.1, key, salt)
+        known_hosts::hashed_line(&self.name.0, self.name.1, key, salt().ok()?)
     }
 
     /// What the files, or an authority that they name, say of what a server shows.
@@ -345,6 +338,23 @@ fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is no regular file"));
     }
     Ok(bytes)
+}
+
+/// For the hash of a name.
+pub(super) fn salt() -> io::Result<[u8; 20]> {
+    let mut salt = [0; 20];
+    rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())?;
+    Ok(salt)
+}
+
+/// The key that a server shows, or the one in its certificate; or why it is none.
+pub(super) fn key_of(blob: &[u8]) -> Result<HostKey, String> {
+    let read = if Certificate::is_one(blob) {
+        Certificate::from_blob(blob).map(|certificate| certificate.key().clone())
+    } else {
+        HostKey::from_blob(blob)
+    };
+    read.map_err(|error| error.to_string())
 }
 
 /// Adds `line` to the first file, unless somebody else was faster.

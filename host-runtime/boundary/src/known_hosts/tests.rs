@@ -426,3 +426,18 @@ fn ssh_keygen_found(output: &str) -> Vec<(usize, String, String)> {
     }
     found
 }
+
+#[test]
+fn a_host_is_taken_out_of_its_line_and_a_pattern_is_left_to_its_owner() {
+    let of = |line: &str, port| {
+        let left = without(line.as_bytes(), "H-1", port);
+        left.map(|left| left.map(|left| String::from_utf8(left).expect("text")))
+    };
+    assert_eq!(of(&format!("h-1 {ED25519}"), 22), Ok(None));
+    assert_eq!(of(&format!(" [h-1]:23 {ED25519}"), 23), Ok(None));
+    assert_eq!(of(&format!("a,h-1,b {ED25519} comment"), 22), Ok(Some(format!("a,b {ED25519} comment"))));
+    assert_eq!(of(&format!("|1|c2FsdA==|aGFzaA== {ED25519}"), 22), Ok(None));
+    for line in ["h-*", "h-1,h-*", "other", "[h-1]:23"] {
+        assert_eq!(of(&format!("{line} {ED25519}"), 22), Err(ByPattern), "{line}");
+    }
+}

@@ -125,6 +125,8 @@ pub(crate) enum Command {
     Export(Export),
     /// Take hosts out of their network
     Leave(Leave),
+    /// Make host keys known: from the inventory, from fingerprints, or by your own word
+    Trust(Trust),
     /// Print a host's name in the network; asks nobody
     Fqdn(Fqdn),
     /// The providers that are built in
@@ -226,6 +228,25 @@ pub(crate) struct Leave {
     /// Also out of this network, which is not the configured one
     #[arg(long, value_name = "DOMAIN")]
     pub(crate) from: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Trust {
+    /// Only these hosts
+    #[arg(value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
+    /// Keys or fingerprints, such as a cloud's console log; whose they are say its lines, or HOST=
+    #[arg(long, value_name = "[HOST=]FILE")]
+    pub(crate) fingerprints: Vec<String>,
+    /// Trust what the servers show, after one table of all
+    #[arg(long)]
+    pub(crate) accept_new: bool,
+    /// Put the right key in the place of another one that is known
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

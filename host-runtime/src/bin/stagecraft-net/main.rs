@@ -23,6 +23,7 @@ mod schema;
 mod secrets;
 mod signals;
 mod status;
+mod trust;
 mod up;
 
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ fn run(cli: &Cli) -> Exit {
         Command::Explain(args) => explain::run(global, args),
         Command::Export(args) => export::run(global, args),
         Command::Leave(args) => leave::run(global, args),
+        Command::Trust(args) => trust::run(global, args),
         Command::Fqdn(args) => fqdn::run(global, args),
         Command::Provider(args) => provider::run(global, args),
         Command::Init(args) => init::run(global, args),

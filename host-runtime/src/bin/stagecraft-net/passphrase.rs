@@ -40,6 +40,13 @@ pub(crate) fn can_ask() -> bool {
     File::options().read(true).write(true).open("/dev/tty").is_ok_and(|terminal| tcgetattr(&terminal).is_ok())
 }
 
+/// Asks the person at the terminal something, and shows what is typed. `None`: there is nobody, or nothing was typed.
+pub(crate) fn ask_shown(what: &str, cancel: &Cancel) -> Option<Zeroizing<String>> {
+    let mut terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
+    write!(terminal, "\r\x1b[K{what} ").ok()?;
+    read_line(&mut terminal, cancel)
+}
+
 /// Asks the person at the terminal for something that is not shown. `None`: there is nobody, or nothing was typed.
 pub(crate) fn ask(what: &str, cancel: &Cancel) -> Option<Zeroizing<String>> {
     let mut terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;

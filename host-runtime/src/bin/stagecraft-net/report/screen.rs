@@ -199,6 +199,10 @@ impl<O: Write, E: Write> Screen<O, E> {
     /// What was asked for, host by host.
     fn answers(&self) -> Vec<String> {
         let mut lines = Vec::new();
+        // It says what it found as it goes.
+        if self.command == "trust" {
+            return lines;
+        }
         let color = self.look.color.0;
         let names = |hosts: &[&str]| tint(&fold(hosts, true), Tint::Bold, color);
 
@@ -396,6 +400,10 @@ impl<O: Write + Send, E: Write + Send> Reader for Screen<O, E> {
             Event::Done { host, result, .. } => self.done(host, result),
             Event::Interrupted => self.say("interrupted: hosts in flight are ending; once more ends at once"),
             Event::Digest(plan) => self.digest = Some(plan.digest),
+            Event::HostKey { host, key, standing, source } => {
+                let from = source.map_or(String::new(), |source| format!("  {source}"));
+                self.answer(&format!("{host}  {standing}  {} {}{from}", key.algorithm, key.fingerprint));
+            }
             Event::Name { fqdn, .. } => self.answer(&fqdn),
             Event::Provider { provider, descriptor } => {
                 let text = crate::provider::describe(&provider, &descriptor, self.command == crate::provider::LIST);

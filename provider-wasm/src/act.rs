@@ -9,7 +9,7 @@ use crate::observe::{Patience, Seen, settle};
 use crate::package::{self, Half};
 use crate::port::{Actor, Chunk, Command, Ending, Failure, Log, Observer, Output, PauseEnd, Step, Vault};
 use crate::probe::{self, Client, Daemon, Facts};
-use crate::state::{Down, Gap, Link, Pending, State, Wanted};
+use crate::state::{Down, Gap, Link, Pending, State, Wanted, is_transport};
 use crate::{join, text};
 
 /// The slot of the auth key.
@@ -311,13 +311,26 @@ fn resume(wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
 /// Logs out, in the step of `act`.
 pub(crate) fn logout(act: Act, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
     // It waits for the control server without end.
-    let (outputs, facts) = run(act, vec![root(&["tailscale", "logout"], 30_000)], hands)?;
-    let after = settle(facts, Patience::Booting, hands.look, wanted)?;
+    let command = || vec![root(&["tailscale", "logout"], 30_000)];
+    let (mut outputs, facts) = run(act, command(), hands)?;
+    let mut after = settle(facts, Patience::Booting, hands.look, wanted)?;
+    // Behind a log-out that was cut off, releases up to 1.86 have lost the key from their memory, and not from their disk.
+    if outputs.iter().any(|output| output.stderr.contains("no nodekey to log out"))
+        && matches!(after.state, State::HalfLoggedOut(_))
+    {
+        restart_daemon(act, wanted, hands)?;
+        let (again, facts) = run(act, command(), hands)?;
+        outputs = again;
+        after = settle(facts, Patience::Booting, hands.look, wanted)?;
+    }
     match &after.state {
         State::Fresh => Ok(after),
         State::NotAtBoot(behind) if **behind == State::Fresh => Ok(after),
+        // Some releases wait for the control server without end, others give up after a while and say so.
         State::HalfLoggedOut(_) | State::Foreign(_)
-            if outputs.iter().any(|output| output.ending == Ending::TimedOut) =>
+            if outputs.iter().any(|output| {
+                output.ending == Ending::TimedOut || (!output.succeeded() && is_transport(&output.stderr))
+            }) =>
         {
             Err(failure::member::half_logged_out(login_error(&after).as_deref(), wanted.config.control()))
         }

@@ -98,7 +98,16 @@ fn reach(steps: &[Step], wanted: &Wanted<'_>, hands: Hands<'_>, done: &mut Vec<A
         // A step that is not needed after all is left out; none is taken that was not shown, or out of its order.
         match left.iter().position(|step| step.id == act.id()) {
             Some(place) => left = left.get(place + 1..).unwrap_or_default(),
-            None => return Err(failure::not_shown(&act.title(wanted), !done.is_empty())),
+            None => {
+                let shown = |act: Act| steps.iter().any(|step| step.id == act.id());
+                return Err(match &seen.state {
+                    // One that ends again and again is something else at every look.
+                    State::DaemonDown(how, why) if shown(Act::StartDaemon) || shown(Act::RestartDaemon) => {
+                        failure::daemon_down(*how, why)
+                    }
+                    _ => failure::not_shown(&act.title(wanted), !done.is_empty()),
+                });
+            }
         }
         seen = act::perform(act, &seen, wanted, hands)?;
         done.push(act);

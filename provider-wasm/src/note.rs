@@ -21,7 +21,11 @@ pub fn install_skipped() -> Diagnostic {
 pub fn offline() -> Diagnostic {
     let summary =
         "the host is offline: it has no connection to the control server now, and keeps its place in the tailnet";
-    note(Severity::Warning, "offline", summary.to_owned())
+    // What a daemon says of a node that its server has forgotten is the same.
+    let detail = "means: its way to the control server is cut, or the node was deleted in the admin console\n\
+                  do: it was cut:  it comes back by itself\n\
+                  it was deleted:  {run leave @hosts}\n  {run up @hosts}";
+    Diagnostic { detail: Some(detail.to_owned()), ..note(Severity::Warning, "offline", summary.to_owned()) }
 }
 
 /// The member has not found a relay.

@@ -291,6 +291,8 @@ impl State {
             Ok(unit) if unit.load == "masked" || unit.file.starts_with("masked") => Down::Masked,
             Ok(unit) if unit.load == "not-found" => Down::NoUnit,
             Ok(unit) => match unit.active.as_str() {
+                // It has ended, and systemd waits before it starts it again.
+                "activating" if unit.sub == "auto-restart" => Down::Failed,
                 "active" | "activating" | "reloading" => Down::Mute,
                 "failed" => Down::Failed,
                 _ => Down::Stopped,

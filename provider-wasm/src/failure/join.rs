@@ -131,6 +131,20 @@ pub fn failed(reason: &Reason, kind: Option<&str>, wanted: &Wanted<'_>) -> Failu
             ),
         );
     }
+    if has(&["state store is unhealthy"]) {
+        return fail(
+            "daemon-down",
+            "state-unwritable",
+            "tailscaled cannot write its state",
+            told(
+                error,
+                "a /var/lib/tailscale that can be written",
+                "the disk is full or read-only",
+                "on the host:  df -h /var/lib/tailscale; findmnt -T /var/lib/tailscale\n  make room, or mount it to be written\n\
+                 then:  {run up @hosts}",
+            ),
+        );
+    }
     if is_transport(error) {
         return unreachable(error, wanted);
     }

@@ -27,7 +27,7 @@ fn from_nothing_to_a_ping_by_name_and_a_second_run_changes_nothing(case: &Case) 
     let found = project["app-2"].sh(&format!("getent ahostsv4 {fqdn}"))?;
     let address = control.node("app-1")?.address.to_string();
     ensure!(found.starts_with(&address), "{found} is not {address}");
-    project["app-2"].sh(&format!("ping -c 1 -W 10 {fqdn}"))?;
+    project["app-2"].sh(&format!("ping -c 1 -w 10 {fqdn}"))?;
 
     let registers = control.registers()?.len();
     project.key(None);

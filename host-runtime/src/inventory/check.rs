@@ -127,7 +127,8 @@ pub(super) fn tags(
             findings.push(Finding {
                 severity: one.severity,
                 code: one.code.clone(),
-                summary: one.summary.clone(),
+                // The provider was asked about a list of default tags.
+                summary: one.summary.replace("`default_tags`", &format!("`tags` of host `{}`", host.name)),
                 detail: (!detail.is_empty()).then(|| detail.join("\n")),
                 pointer: tag.at.pointer.clone(),
                 place: tag.at.place,

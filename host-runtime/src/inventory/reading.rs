@@ -23,8 +23,8 @@ pub struct Reading {
     file: PathBuf,
     environment: String,
     from: From,
-    /// The provider, where no file names it.
-    provider: Option<String>,
+    /// The provider and some of its keys, where no file names a network.
+    otherwise: Option<(String, Vec<Setting>)>,
     settings: Vec<Setting>,
     lists: Vec<(String, Vec<u8>)>,
     hosts: Vec<Named>,
@@ -101,7 +101,7 @@ pub fn parse<N: FullNames>(
     environment: &str,
     configure: impl FnMut(&str, &serde_json::Value) -> Result<N, Refusal>,
 ) -> Result<(Inventory, N), LoadError> {
-    Reading { from: From::Text(text.to_owned()), ..Reading::new(file, environment) }.load(configure)
+    Reading::new(file, environment).text(text).load(configure)
 }
 
 /// Every host that is known, and what is wrong with the lists that were read.
@@ -118,7 +118,7 @@ impl Reading {
             file: file.to_owned(),
             environment: environment.to_owned(),
             from: From::Disk,
-            provider: None,
+            otherwise: None,
             settings: Vec::new(),
             lists: Vec::new(),
             hosts: Vec::new(),
@@ -126,11 +126,30 @@ impl Reading {
         }
     }
 
-    /// There is no file: the network of this provider, with what [`Reading::set`] says.
+    /// Instead of what the file holds.
     #[must_use]
-    pub fn without_file(mut self, provider: &str) -> Self {
+    pub fn text(mut self, text: &str) -> Self {
+        self.from = From::Text(text.to_owned());
+        self
+    }
+
+    /// There is no file: what the command line says is all there is.
+    #[must_use]
+    pub fn without_file(mut self) -> Self {
         self.from = From::Nothing;
-        self.provider = Some(provider.to_owned());
+        self
+    }
+
+    /// Where the file names no network it is one of this provider, with these keys and values under what
+    /// [`Reading::set`] says.
+    #[must_use]
+    pub fn otherwise(mut self, provider: &str, keys: &[(&str, &str)]) -> Self {
+        let setting = |(key, value): &(&str, &str)| Setting {
+            key: (*key).to_owned(),
+            value: (*value).to_owned(),
+            option: "no option".to_owned(),
+        };
+        self.otherwise = Some((provider.to_owned(), keys.iter().map(setting).collect()));
         self
     }
 
@@ -171,21 +190,22 @@ impl Reading {
         mut configure: impl FnMut(&str, &serde_json::Value) -> Result<N, Refusal>,
     ) -> Result<(Inventory, N), LoadError> {
         let root = match &self.from {
-            From::Disk => yaml::parse(&text_of(&self.file)?),
-            From::Text(text) => yaml::parse(text),
-            From::Nothing => Ok(map(Vec::new())),
+            From::Disk => yaml::read(&text_of(&self.file)?),
+            From::Text(text) => yaml::read(text),
+            From::Nothing => Ok((map(Vec::new()), Vec::new())),
         };
-        let root = root.map_err(|findings| self.invalid(findings))?;
-        let mut findings = Vec::new();
-        let is_given = matches!(self.from, From::Nothing);
-        let mut sections = sections::read(&root, is_given, &mut findings);
-        if let Some(provider) = &self.provider {
-            sections.provider.get_or_insert_with(|| (provider.clone(), Place::START));
+        let (root, mut findings) = root.map_err(|findings| self.invalid(findings))?;
+        let mut sections = sections::read(&root, self.otherwise.is_some(), &mut findings);
+        let otherwise = self.otherwise.as_ref().filter(|_| root.get("network").is_none());
+        if let Some((provider, _)) = otherwise {
+            sections.provider = Some((provider.clone(), Place::START));
         }
         check::environment(&sections, &self.environment, &mut findings);
         check::source_environments(&sections, &mut findings);
 
-        let settings: Vec<(Node, &str)> = self.settings.iter().map(|one| (one.node(), one.option.as_str())).collect();
+        let assumed = otherwise.iter().flat_map(|(_, keys)| keys);
+        let settings: Vec<(Node, &str)> =
+            assumed.chain(&self.settings).map(|one| (one.node(), one.option.as_str())).collect();
         let config = sections.provider.as_ref().and_then(|(id, place)| {
             let own = sections.environments.get(&self.environment);
             let config = self.config(id, sections.config, own, &settings, &mut findings);
@@ -215,8 +235,8 @@ impl Reading {
             check::unreached(&gathered.hosts, &mut all);
             if let Some((id, _, config)) = &config {
                 check::roles(&gathered.hosts, config, &mut all);
+                check::tags(&gathered.hosts, config, &mut all, |json| configure(id, json).err());
                 if let Some(network) = network {
-                    check::tags(&gathered.hosts, config, &mut all, |json| configure(id, json).err());
                     let names = |other: &Environment<'_>, hosts: &[&str]| {
                         let theirs = self.config(id, sections.config, Some(other), &settings, &mut Vec::new());
                         let theirs = configure(id, &theirs.json).ok();
@@ -277,10 +297,6 @@ impl Reading {
         }
         for (node, option) in settings {
             layers.push(Layer { node, key: Place::START, from: Origin::Option((*option).into()) });
-        }
-        let nothing = map(Vec::new());
-        if layers.is_empty() && matches!(self.from, From::Nothing) {
-            layers.push(Layer { node: &nothing, key: Place::START, from: Origin::Option("no option".into()) });
         }
         Config::new(&layers, findings)
     }

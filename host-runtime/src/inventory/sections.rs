@@ -144,6 +144,9 @@ fn environments<'y>(reader: &mut Reader<'_>, root: &'y Node, sections: &mut Sect
             reader.near(keys, &at, "environments.<env>");
         }
         environment.network = entry.value.get("network").filter(|network| !network.value.is_null());
+        if let Some(network) = environment.network {
+            reader.map(network, &child(&at, "network"), "keys of the provider's config");
+        }
     }
 }
 

@@ -2,6 +2,7 @@ use super::*;
 use crate::contract::Severity;
 use serde_json::Value;
 
+mod keys;
 mod lists;
 
 /// A provider as strict as a real one: it wants `domain`, knows `key_env`, `default_tags` and `role_tags`, and its tags

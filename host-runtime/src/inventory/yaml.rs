@@ -83,17 +83,27 @@ impl Node {
     }
 }
 
-/// Reads one document.
-///
-/// What makes it no YAML at all ends the reading and is the last finding; duplicate keys and foreign tags are found all
-/// at once. A tree comes back only when nothing was found.
+/// Reads one document in which nothing is wrong.
 pub(super) fn parse(text: &str) -> Result<Node, Vec<Finding>> {
+    match read(text)? {
+        (root, findings) if findings.is_empty() => Ok(root),
+        (_, findings) => Err(findings),
+    }
+}
+
+/// Reads one document, with the duplicate keys and foreign tags that are in it: of two values of a key the first holds.
+/// What makes it no YAML at all ends the reading and is the last finding.
+pub(super) fn read(text: &str) -> Result<(Node, Vec<Finding>), Vec<Finding>> {
     let mut builder =
         Builder { findings: Vec::new(), stack: Vec::new(), root: None, anchors: BTreeMap::new(), nodes: 0, kept: 0 };
     for event in Parser::new_from_str(text) {
         let taken = event
             .map_err(|error| {
                 let place = place(*error.marker());
+                // The parser has a limit of its own, which flow style meets first.
+                if error.info().contains("recursion limit") {
+                    return too_deep(place);
+                }
                 Finding::error("yaml-syntax", "", place, format!("this is not YAML: {}", error.info()))
             })
             .and_then(|(event, span)| builder.take(event, place(span.start)));
@@ -103,10 +113,15 @@ pub(super) fn parse(text: &str) -> Result<Node, Vec<Finding>> {
         }
     }
     match builder.root {
-        _ if !builder.findings.is_empty() => Err(builder.findings),
-        Some(root) => Ok(root),
+        Some(root) => Ok((root, builder.findings)),
+        None if !builder.findings.is_empty() => Err(builder.findings),
         None => Err(vec![Finding::error("empty-file", "", Place::START, "the file is empty")]),
     }
+}
+
+fn too_deep(place: Place) -> Finding {
+    let summary = format!("lists and mappings are nested more than {MAX_DEPTH} deep");
+    Finding::error("too-deep", "", place, summary)
 }
 
 fn place(marker: Marker) -> Place {
@@ -204,8 +219,7 @@ impl Builder {
     fn open(&mut self, anchor: usize, tag: Option<&Tag>, place: Place, value: Value) -> Result<(), Finding> {
         self.tag(tag, place);
         if self.stack.len() == MAX_DEPTH {
-            let summary = format!("lists and mappings are nested more than {MAX_DEPTH} deep");
-            return Err(Finding::error("too-deep", "", place, summary));
+            return Err(too_deep(place));
         }
         let (before, pointer) = (self.nodes, self.pointer());
         self.nodes = self.afford(self.nodes + 1, place)?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use lab::site::{Site, Spec};
 use serde_json::{Value, json};
@@ -205,6 +206,37 @@ fn without_a_file_the_command_line_says_where_the_host_is_and_what_is_told_next_
         assert!(ran.stderr.contains(wanted), "{words:?}: {}", ran.stderr);
     }
     assert_eq!(connections(&site), before);
+}
+
+/// A file in the shape of one of Stagecraft's own; nothing in it was written for us.
+fn stagecrafts(site: &Site, name: &str) {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/stagecraft").join(name);
+    fs::copy(fixture, site.file()).unwrap();
+}
+
+#[test]
+fn a_project_of_stagecrafts_loads_untouched() {
+    let site = site();
+    stagecrafts(&site, "cloud.yml");
+    let name = site.cli(["fqdn", "app-1", "-e", "staging"]).run().unwrap();
+    assert_eq!((name.code, name.stdout.as_str()), (Some(0), "app-1.example.ts.net\n"), "{}", name.stderr);
+    assert!(name.stderr.contains("warning[claimed-twice]") && name.stderr.contains("`prod`"), "{}", name.stderr);
+    assert_eq!(name.stderr.matches("[").count(), 1, "and nothing else is said of it:\n{}", name.stderr);
+    // Its hosts are names and roles: the way to them is ssh_config's.
+    let text = fs::read_to_string(site.dir().join("ssh_config")).unwrap();
+    fs::write(site.dir().join("ssh_config"), text.replace("Host db-1", "Host db-1 db-9")).unwrap();
+    let words = ["status", "-e", "prod", "-F", "ssh_config", "--limit", "role=app"];
+    let ends = of(&site, &words);
+    assert_eq!(ends.iter().map(|(host, _)| host.as_str()).collect::<Vec<_>>(), ["app-1", "app-2"]);
+
+    // One without a network says what is missing, and takes it from the command line.
+    stagecrafts(&site, "basic.yml");
+    let none = site.cli(["plan"]).run().unwrap();
+    assert!(none.code == Some(1) && none.stderr.contains("error[missing-key]"), "{}", none.stderr);
+    assert!(none.stderr.contains("1 error;"), "{}", none.stderr);
+    fs::write(site.dir().join("tf.json"), terraform(&site, &["app-1"]).to_string()).unwrap();
+    let given = ["plan", "--hosts-from", "tf.json", "--tailnet", "example.ts.net", "-F", "ssh_config"];
+    assert_eq!(of(&site, &given), pairs(&[("app-1", "holds")]));
 }
 
 #[test]

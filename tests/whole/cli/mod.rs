@@ -1,5 +1,6 @@
 //! The command line over real hosts: what is printed, what it ends with, and what it did not do.
 
+mod bad_input;
 mod choice;
 mod file;
 mod fleet;

@@ -34,6 +34,10 @@ pub(super) fn read(value: &Value, list: &mut List) {
         }
         list.hosts.push(host);
     }
+    // What is wrong is told; what is missing because of it is not.
+    if list.is_faulty() {
+        return;
+    }
     if !lost.is_empty() {
         let detail = "means: the machine is not made yet, or has no public address\ndo: run `terraform apply`, or give \
                       it an address in the project's file; until then its name is looked up as an alias of ssh_config";

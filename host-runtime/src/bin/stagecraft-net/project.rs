@@ -86,11 +86,10 @@ impl Project {
         let registry = registry()?;
         let hosts = global.choice.hosts(hosts, is_there(global))?;
         let mut reading = Reading::new(&global.config, &global.env).cancelled_by(cancel);
-        if !is_there(global) && global.choice.names_a_network() {
-            let id = default_id();
-            reading = reading.without_file(id);
-            for (key, value) in assumed(id) {
-                reading = reading.set(key, value, "no option");
+        if global.choice.names_a_network() {
+            reading = reading.otherwise(default_id(), assumed(default_id()));
+            if !is_there(global) {
+                reading = reading.without_file();
             }
         } else if !is_there(global) && hosts.iter().any(|host| host.typed.is_some()) {
             let options: Vec<String> = config_options().map(|one| format!("--{}", one.name)).collect();

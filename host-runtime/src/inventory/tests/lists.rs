@@ -282,13 +282,15 @@ infra:
 #[test]
 fn without_a_file_the_command_line_says_all_of_it_and_findings_name_the_option() {
     let reading = || {
-        Reading::new("stagecraft.yml".as_ref(), "dev").without_file("demo").host(Named {
-            name: "app-1".to_owned(),
-            address: "203.0.113.7".to_owned(),
-            user: Some("root".to_owned()),
-            tags: vec!["t:web".to_owned()],
-            ..Named::default()
-        })
+        Reading::new("stagecraft.yml".as_ref(), "dev").without_file().otherwise("demo", &[("key_env", "NAME")]).host(
+            Named {
+                name: "app-1".to_owned(),
+                address: "203.0.113.7".to_owned(),
+                user: Some("root".to_owned()),
+                tags: vec!["t:web".to_owned()],
+                ..Named::default()
+            },
+        )
     };
     let right = reading().set("domain", "x.net", "--domain").set("default_tags", "[t:a, t:b]", "--set default_tags");
     let (inventory, ()) = right.load(demo).unwrap_or_else(|error| panic!("{error}"));
@@ -298,6 +300,22 @@ fn without_a_file_the_command_line_says_all_of_it_and_findings_name_the_option()
     insta::assert_snapshot!(list(&invalid(wrong.load(demo).expect_err("no domain")).findings));
     let wrong = reading().set("domain", "x.net", "--domain").list("cut.json", HOSTS.as_bytes()[..90].to_vec());
     insta::assert_snapshot!(list(&invalid(wrong.load(demo).expect_err("a cut list")).findings));
+}
+
+#[test]
+fn a_file_without_a_network_gets_it_from_the_command_line_and_one_with_a_network_keeps_its_own() {
+    let text = "project: {name: x}\ninfra: {hosts: {dev: {app-1: }}}\n";
+    let reading =
+        |text: &str| Reading::new("s.yml".as_ref(), "dev").otherwise("demo", &[("domain", "assumed.net")]).text(text);
+    let named = |id: &str, config: &Value| demo(id, config).map(|()| Domain(config["domain"].to_string()));
+    let domain = |reading: Reading| reading.load(named).unwrap_or_else(|error| panic!("{error}")).1.0;
+    assert_eq!(domain(reading(text)), "\"assumed.net\"");
+    assert_eq!(domain(reading(text).set("domain", "said.net", "--domain")), "\"said.net\"");
+    let own = format!("{text}network: {{provider: demo, providers: {{demo: {{domain: own.net}}}}}}\n");
+    assert_eq!(domain(reading(&own)), "\"own.net\"");
+    assert_eq!(domain(reading(&own).set("domain", "said.net", "--domain")), "\"said.net\"");
+    let partly = format!("{text}network: {{provider: demo, providers: {{demo: {{}}}}}}\n");
+    assert!(reading(&partly).load(demo).is_err(), "what is assumed is for no network at all");
 }
 
 #[test]

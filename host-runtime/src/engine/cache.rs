@@ -1,9 +1,10 @@
 //! Compiled code on disk, so that nothing compiles twice on a machine.
 //!
 //! The code is native code, so the folder is as private as a key: it must be ours with mode 0700, its entries ours and
-//! closed to others, or there is no cache. An entry carries a digest of its own name and content; what is torn, stale,
+//! closed to others, or there is no cache. An entry carries a checksum of its own name and content; what is torn, stale,
 //! foreign or unreadable is a miss and never an error. Only this process writes here, never the compiler's own.
-//! A keyed digest would guard against nobody: who can write here as us can also read the key, and trace this process.
+//! A digest, keyed or not, would guard against nobody: who can write here as us can make one, and trace this process. It
+//! would only take longer at each start, most where the processor has no instructions for it.
 //! Not for: code from elsewhere, which is refused where artifacts are read.
 
 use std::ffi::OsStr;
@@ -17,11 +18,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, renameat, statat, unlinkat};
 use sha2::{Digest as _, Sha256};
+use twox_hash::XxHash3_128;
 
 use crate::artifact::Digest;
 
 /// What an entry begins with: the version of this format.
-const MAGIC: &[u8; 8] = b"scnaot1\n";
+const MAGIC: &[u8; 8] = b"scnaot2\n";
+
+/// Tells an entry that was cut short or changed by accident.
+type Seal = [u8; 16];
 
 /// How many entries are kept, the most recently written ones.
 const KEPT: usize = 32;
@@ -63,9 +68,11 @@ impl Key {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The digest that an entry with this code carries.
-    fn seal(&self, code: &[u8]) -> [u8; 32] {
-        Sha256::new_with_prefix(self.0).chain_update(code).finalize().into()
+    /// The checksum that an entry with this code carries.
+    fn seal(&self, code: &[u8]) -> Seal {
+        let mut name = [0; 8];
+        name.copy_from_slice(&self.0[..8]);
+        XxHash3_128::oneshot_with_seed(u64::from_le_bytes(name), code).to_le_bytes()
     }
 }
 
@@ -93,11 +100,11 @@ impl Cache {
         let size = ours(&file, FileType::RegularFile).ok()?;
         let mut entry = Vec::with_capacity(usize::try_from(size).ok()?.min(limit));
         File::from(file).take(limit as u64 + 1024).read_to_end(&mut entry).ok()?;
-        let (seal, code) = entry.strip_prefix(MAGIC)?.split_first_chunk::<32>()?;
+        let (seal, code) = entry.strip_prefix(MAGIC)?.split_first_chunk::<{ size_of::<Seal>() }>()?;
         if *seal != key.seal(code) {
             return None;
         }
-        entry.drain(..MAGIC.len() + 32);
+        entry.drain(..MAGIC.len() + size_of::<Seal>());
         Some(entry)
     }
 

@@ -53,17 +53,17 @@ pub fn entry(name: &str, made_from: &[&[u8]], make: impl FnOnce(&Path) -> Result
     Ok(place)
 }
 
-/// Removes entries of the same name that were made from something else more than a month ago: another clone may still
+/// Removes entries of the same name that were made from something else more than a week ago: another clone may still
 /// want a younger one.
 fn drop_others(folder: &Path, name: &str, place: &Path) {
-    let month = std::time::Duration::from_secs(30 * 24 * 3600);
+    let week = std::time::Duration::from_secs(7 * 24 * 3600);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         let ours = path.file_name().and_then(OsStr::to_str).and_then(|file| file.strip_prefix(name)?.strip_prefix('-'));
         let old = entry
             .metadata()
             .and_then(|data| data.modified())
-            .is_ok_and(|then| then.elapsed().is_ok_and(|age| age > month));
+            .is_ok_and(|then| then.elapsed().is_ok_and(|age| age > week));
         if old
             && path != place
             && ours.is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_hexdigit()))

@@ -16,10 +16,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::interrupt;
 use crate::lab::{Lab, lock, spawn_in, tail};
 use crate::made;
 use crate::order::order;
-use crate::program::{in_namespace, ip, run};
+use crate::program::{bound, in_namespace, ip, run};
 use crate::road::Road;
 use crate::traces::remove_group;
 use crate::web::{Fault, Request};
@@ -166,7 +167,6 @@ impl Host {
     pub fn boot(&self) -> Result<()> {
         let mut running = lock(&self.running);
         ensure!(running.is_none(), "{} is on", self.name);
-        fs::create_dir_all(&self.group).with_context(|| self.group.display().to_string())?;
         let script = r#"mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/disk/upper,workdir=$2/disk/work" "$2/root" && shift 2 && exec "$@""#;
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation=private", "--", "sh", "-c", script, "sh", &self.lowest]).arg(&self.dir);
@@ -199,22 +199,18 @@ impl Host {
         let child = spawn_in(&self.group, &command, &console)?;
         fs::write(self.dir.join("pid"), child.id().to_string())?;
         let child = running.insert(child);
-        // A network namespace of its own reaches it as well as any other place does, and is there before a lab is found.
-        let knock = "until (exec 3<>/dev/tcp/$0/22 && read -t 5 -u 3 line && [[ $line == SSH-* ]]) 2>/dev/null; do sleep 0.03; done";
-        let mut knocking =
-            in_namespace(&self.namespace).args(["timeout", "90", "bash", "-c", knock, &self.address]).spawn()?;
-        let up = loop {
-            if let Some(status) = knocking.try_wait()? {
-                break status.success();
-            }
-            if child.try_wait()?.is_some() {
-                let _ = knocking.kill();
-                let _ = knocking.wait();
-                break false;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        };
-        ensure!(up, "{} did not boot:\n{}", self.name, tail(&console));
+        let end = Instant::now() + Duration::from_secs(90);
+        while !self.answers()? {
+            let ended = child.try_wait()?;
+            ensure!(
+                ended.is_none() && Instant::now() < end,
+                "{} did not boot{}:\n{}",
+                self.name,
+                ended.map_or(String::new(), |status| format!(", {status}")),
+                tail(&console)
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
         drop(running);
         // Until this file goes, only root may log in.
         let end = Instant::now() + Duration::from_secs(60);
@@ -372,6 +368,14 @@ impl Host {
             .with_context(|| format!("{} is off", self.name))
     }
 
+    /// Whether its sshd greets. In the lab's control group, so that a knock does not outlive the lab, and bounded.
+    fn answers(&self) -> Result<bool> {
+        let knock = "exec 3<>/dev/tcp/$0/22 && read -t 5 -u 3 line && [[ $line == SSH-* ]]";
+        let mut command = in_namespace(&self.namespace);
+        command.args(["timeout", "10", "bash", "-c", knock, &self.address]);
+        Ok(spawn_in(&self.group, &command, Path::new("/dev/null"))?.wait()?.success())
+    }
+
     fn wait_until_off(&self) -> Result<()> {
         if let Some(mut child) = lock(&self.running).take() {
             child.wait()?;
@@ -381,12 +385,13 @@ impl Host {
     }
 
     fn make_disk(&self, lab: &Lab, base: &Path, spec: &Spec) -> Result<()> {
+        let _adding = interrupt::adding();
         fs::create_dir_all(self.dir.join("root"))?;
         let disk = self.dir.join("disk");
         fs::create_dir(&disk)?;
         if let Some(size) = spec.disk_mib {
             let options = format!("size={size}m,mode=755");
-            run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "lab-disk"]).arg(&disk))?;
+            run(bound("mount").args(["-t", "tmpfs", "-o", &options, "lab-disk"]).arg(&disk))?;
         }
         let upper = self.upper();
         fs::create_dir_all(upper.join("etc/ssh"))?;

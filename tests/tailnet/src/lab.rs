@@ -32,6 +32,7 @@ pub struct Lab {
     hosts: AtomicU32,
     controls: AtomicU32,
     servers: Mutex<Vec<Child>>,
+    boots: Mutex<Vec<Duration>>,
 }
 
 static SHARED: OnceLock<Mutex<Option<&'static Lab>>> = OnceLock::new();
@@ -58,7 +59,14 @@ impl Lab {
     /// When something of it cannot be ended or removed.
     pub fn end_shared() -> Result<()> {
         match lock(SHARED.get_or_init(Mutex::default)).take() {
-            Some(lab) => lab.end(),
+            Some(lab) => {
+                let mut boots = std::mem::take(&mut *lock(&lab.boots));
+                boots.sort_unstable();
+                if let (Some(median), Some(slowest)) = (boots.get(boots.len() / 2), boots.last()) {
+                    eprintln!("lab: {} hosts, booted in {median:.1?} (median) to {slowest:.1?}", boots.len());
+                }
+                lab.end()
+            }
             None => Ok(()),
         }
     }
@@ -91,7 +99,15 @@ impl Lab {
         let number =
             |file: &str| fs::read_to_string(dir.join(file)).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
         let (hosts, controls) = (AtomicU32::new(number("hosts")), AtomicU32::new(number("controls")));
-        Ok(Lab { name: name.to_owned(), owned: false, dir, hosts, controls, servers: Mutex::default() })
+        Ok(Lab {
+            name: name.to_owned(),
+            owned: false,
+            dir,
+            hosts,
+            controls,
+            servers: Mutex::default(),
+            boots: Mutex::default(),
+        })
     }
 
     fn start(name: &str, owned: bool) -> Result<Lab> {
@@ -126,9 +142,9 @@ impl Lab {
             hosts: AtomicU32::new(0),
             controls: AtomicU32::new(0),
             servers: Mutex::default(),
+            boots: Mutex::default(),
         };
         let network = lab.network();
-        fs::create_dir_all(lab.group("servers")?)?;
         ip(&format!("netns add {network}"))?;
         ip(&format!("-n {network} link set lo up"))?;
         ip(&format!("-n {network} link add br0 type bridge"))?;
@@ -188,7 +204,9 @@ impl Lab {
     pub fn host(&self, name: &str, spec: &Spec) -> Result<Host> {
         let number = self.next("hosts", &self.hosts)?;
         let host = Host::new(self, number, name, spec)?;
+        let begin = Instant::now();
         host.boot()?;
+        lock(&self.boots).push(begin.elapsed());
         Ok(host)
     }
 
@@ -280,6 +298,8 @@ impl Drop for Lab {
 
 /// Starts a command in a control group, away from the terminal's own signals, with its outputs in a file.
 pub(crate) fn spawn_in(group: &Path, inner: &Command, log: &Path) -> Result<Child> {
+    let _adding = interrupt::adding();
+    fs::create_dir_all(group).with_context(|| group.display().to_string())?;
     let log = File::create(log)?;
     let mut command = Command::new("sh");
     // The shell goes into the group and then becomes the program, so that its id is the program's.

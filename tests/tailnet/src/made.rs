@@ -110,10 +110,11 @@ fn module(release: Release) -> Result<PathBuf> {
 /// # Errors
 /// When they cannot be made.
 pub fn sites(release: Release) -> Result<PathBuf> {
-    let (servers, client, version) = (servers()?, client(release)?, release.version());
-    let from = [&client, &servers].map(|path| path.as_os_str().as_encoded_bytes());
+    let (client, version) = (client(release)?, release.version());
+    // Of the servers, what makes them: else every edit of another one would make them anew.
+    let from = [client.as_os_str().as_encoded_bytes(), include_bytes!("../go/pack.go")];
     entry(&format!("sites-{version}"), &from, |dir| {
-        let mut command = Command::new(&servers);
+        let mut command = Command::new(servers()?);
         command.args(["pack", "-version", version, "-bin"]).arg(&client).arg("-module").arg(module(release)?);
         // The script is not part of a release: what the site serves today installs all of them.
         command.arg("-site").arg(module(Release::NEWEST)?).arg("-out").arg(dir);

@@ -12,6 +12,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mmdebstrap", "mmdebstrap"),
     ("nsenter", "util-linux"),
     ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
     ("dpkg-deb", "dpkg"),
@@ -41,6 +42,9 @@ pub fn missing() -> Vec<String> {
     if !fs::exists("/dev/net/tun").unwrap_or(false) {
         missing.push("/dev/net/tun (modprobe tun)".to_owned());
     }
+    if !has_line("/etc/os-release", "ID=debian") {
+        missing.push("Debian (the roots of its hosts come from its own mirror)".to_owned());
+    }
     if missing.is_empty()
         && let Err(error) =
             run(Command::new("unshare").args(["--mount", "--net", "--propagation=private", "--", "sh", "-ec", TRIAL]))
@@ -50,6 +54,10 @@ pub fn missing() -> Vec<String> {
         missing.push(format!("way to make a host: {reason}"));
     }
     missing
+}
+
+fn has_line(file: &str, line: &str) -> bool {
+    fs::read_to_string(file).is_ok_and(|text| text.lines().any(|there| there.trim() == line))
 }
 
 /// What every host needs: a mount over the place where its disk will be, a control group. It leaves nothing.

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::interrupt;
+
 /// Runs it to its end with nothing on standard input.
 ///
 /// # Errors
@@ -25,9 +27,18 @@ pub(crate) fn run(command: &mut Command) -> Result<String> {
     bail!("`{name} {}` ended with {}:\n{last}", words.join(" "), output.status)
 }
 
+/// A command that changes the machine. It is killed when this process is, so that it changes nothing after somebody has
+/// ended the lab that it works for.
+pub(crate) fn bound(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", program]);
+    command
+}
+
 /// `ip` with the words of one line.
 pub(crate) fn ip(line: &str) -> Result<()> {
-    run(Command::new("ip").args(line.split_whitespace())).map(drop)
+    let _adding = interrupt::adding();
+    run(bound("ip").args(line.split_whitespace())).map(drop)
 }
 
 /// A command that runs in a network namespace, as itself: it is the same process, so it can be ended by its id.

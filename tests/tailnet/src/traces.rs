@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::program::{ip, run};
+use crate::program::run;
 
 /// Where every lab of this machine has its folder. Not below a home or a temporary folder: whoever sweeps must find what
 /// another user's environment has left.
@@ -67,7 +67,7 @@ pub fn down(name: &str) -> Result<()> {
         run(Command::new("umount").arg(&mount))?;
     }
     for file in namespaces(name) {
-        ip(&format!("netns delete {file}"))?;
+        run(Command::new("ip").args(["netns", "delete", &file]))?;
     }
     remove_group(name);
     match fs::remove_dir_all(&dir) {

@@ -17,6 +17,7 @@ fn from_nothing_to_a_ping_by_name_and_a_second_run_changes_nothing(case: &Case) 
 
     let ran = project.run("up")?;
     ensure!(ran.code == Some(0), "{}{}", ran.stdout, ran.stderr);
+    eprintln!("lab: two hosts from nothing to joined in {:.1?} ({})", ran.took, case.name());
     ensure!(control.node("app-1")?.tags == ["tag:server"], "{:?}", control.nodes()?);
     let version = project["app-1"].sh("tailscale version")?;
     ensure!(version.lines().next() == Some(case.release.version()), "{version}");

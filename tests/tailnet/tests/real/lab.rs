@@ -280,7 +280,7 @@ fn nothing_is_left_of_a_lab_that_went_down_or_whose_maker_was_killed(_: &Case) -
     gone(&name, "down")?;
 
     // Killed at some moment while it comes up.
-    for moment in [30, 150, 300, 600, 900] {
+    for moment in [30, 60, 100, 150, 200, 300, 450, 600, 900, 1200] {
         let mut maker = tool("up 2", &name).spawn()?;
         std::thread::sleep(Duration::from_millis(moment));
         maker.kill()?;

@@ -3,10 +3,11 @@
 //! It takes the arguments of `cargo test` that matter here and writes its lines as the usual runner does. Of its own it
 //! has one thing that the usual one lacks: a test that cannot run *here* is ignored at run time, with the reason.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
@@ -16,6 +17,8 @@ use crate::{Case, Test, page};
 
 /// The variable that turns the lab on.
 const SWITCH: &str = "STAGECRAFT_NET_LAB";
+/// No test takes longer, not even where all that it is made of must be made first. One that does hangs, and the run ends.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
 /// Most of a test is waiting, so more of them run than there are cores.
 const THREADS: usize = 6;
 
@@ -97,22 +100,28 @@ fn execute(trials: &[Trial], total: usize, why_not: Option<&str>, threads: usize
         println!("test {} ... ignored, needs the lab", trial.name);
     }
     let next = AtomicUsize::new(0);
+    let running: Mutex<BTreeMap<&str, Instant>> = Mutex::default();
     let failures = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(here.len()) {
-            scope.spawn(|| {
-                while let Some(trial) = here.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    let (end, took) = one(trial);
-                    let word = if end.is_ok() { "ok" } else { "FAILED" };
-                    println!("test {} ... {word} ({:.1} s)", trial.name, took.as_secs_f64());
-                    if let Err(error) = end {
-                        failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((&trial.name, error));
-                    }
-                }
-            });
+    let work = || {
+        while let Some(trial) = here.get(next.fetch_add(1, Ordering::SeqCst)) {
+            lock(&running).insert(&trial.name, Instant::now());
+            let (end, took) = one(trial);
+            lock(&running).remove(trial.name.as_str());
+            let word = if end.is_ok() { "ok" } else { "FAILED" };
+            println!("test {} ... {word} ({:.1} s)", trial.name, took.as_secs_f64());
+            if let Err(error) = end {
+                lock(&failures).push((&trial.name, error));
+            }
         }
+    };
+    let (over, is_over) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let running = &running;
+        scope.spawn(move || watch(running, &is_over));
+        std::thread::scope(|scope| (0..threads.min(here.len())).for_each(|_| drop(scope.spawn(work))));
+        drop(over);
     });
-    let failures = failures.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
     for (name, error) in &failures {
         println!("\n---- {name} ----\n{error:#}");
     }
@@ -134,6 +143,24 @@ fn execute(trials: &[Trial], total: usize, why_not: Option<&str>, threads: usize
         begin.elapsed().as_secs_f64()
     );
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Ends the run when a test hangs, until the run is over: a run that says nothing for ever helps nobody.
+fn watch(running: &Mutex<BTreeMap<&str, Instant>>, is_over: &mpsc::Receiver<()>) {
+    while is_over.recv_timeout(Duration::from_secs(1)) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if let Some((name, _)) = lock(running).iter().find(|(_, begin)| begin.elapsed() > LIMIT) {
+            println!("test {name} ... FAILED, it did not end within {} minutes", LIMIT.as_secs() / 60);
+            if let Err(error) = Lab::end_shared() {
+                println!("\nthe lab did not go down: {error:#}");
+            }
+            println!("\ntest result: FAILED. The run was given up.");
+            std::process::exit(1);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs one. A panic is a failure like another; its message is on standard error already.

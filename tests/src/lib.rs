@@ -10,6 +10,7 @@
 //! | [`stand_in`] | the program that plays `tailscale`, `systemctl`, `apt-get`, `curl` and `sudo` there |
 //! | [`product`] | runs the binary under test |
 //! | [`shared`] | a value in a file that several processes change |
+//! | [`terminal`] | what a terminal shows of what was written to it |
 //! | [`processes`] | ends what was started, by id |
 //!
 //! Not for: anything that the released binary has in it.
@@ -22,4 +23,5 @@ pub mod shared;
 pub mod site;
 pub mod sshd;
 pub mod stand_in;
+pub mod terminal;
 pub mod wan;

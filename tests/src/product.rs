@@ -105,6 +105,28 @@ impl Cli {
         Ok((status.code(), begin.elapsed()))
     }
 
+    /// Runs it to its end on a terminal of its own, of so many columns and rows, and gives the exit code and all that was
+    /// written there. `meanwhile` is a line for a shell on the same terminal, such as one that changes its size.
+    ///
+    /// # Errors
+    /// When `script` does not start, which every Debian has.
+    pub fn on_terminal(self, (columns, rows): (u16, u16), meanwhile: Option<&str>) -> Result<(Option<i32>, String)> {
+        let quoted = |word: &OsStr| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"));
+        let words: Vec<String> =
+            std::iter::once(self.command.get_program()).chain(self.command.get_args()).map(quoted).collect();
+        let meanwhile = meanwhile.map(|line| format!("{{ {line}; }} & ")).unwrap_or_default();
+        let line = format!("stty cols {columns} rows {rows}; {meanwhile}exec {}", words.join(" "));
+        let mut script = Command::new("timeout");
+        script.args(["120", "script", "-qefc", &line, "/dev/null"]).env_clear().stdin(Stdio::null());
+        script.env("TERM", "xterm-256color");
+        script.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(dir) = self.command.get_current_dir() {
+            script.current_dir(dir);
+        }
+        let output = script.output().context("script did not start")?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()))
+    }
+
     /// Starts it with both outputs piped, for a test that does something to it meanwhile.
     ///
     /// # Errors

@@ -18,5 +18,6 @@ mod rig;
 mod secrets;
 mod ssh;
 mod sudo;
+mod terminal;
 mod trust;
 mod two_runs;

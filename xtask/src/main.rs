@@ -21,6 +21,7 @@ Usage: cargo xtask <COMMAND>
                    the same on real Debian hosts with the real Tailscale (root, Go); `lab down` ends what was kept
   lab up [N] | ls | ssh HOST [WORD…] | exec WORD… | down
                    those hosts by hand
+  picture          docs/terminal.svg anew, from a run on those throw-away hosts
   test [ARG…]      every test there is; arguments go to `cargo test`
   bench [ARG…]     the product beside its peers, in one run; --help tells the rest
   lint             formatting, clippy for both targets, documentation without warnings
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         ["demo", rest @ ..] => task::demo(rest),
+        ["picture"] => task::picture(),
         ["lab", rest @ ..] => task::lab(rest),
         ["test", rest @ ..] => task::test(rest),
         ["lint"] => task::lint(),

@@ -31,6 +31,14 @@ pub(crate) fn demo(args: &[&str]) -> Done {
     run(command(&demo.to_string_lossy()).args(args).env("LAB_BUILT", "1"))
 }
 
+/// Makes the README's picture of a terminal anew, from a run of the product.
+pub(crate) fn picture() -> Done {
+    bring(&[BUILD, HOSTS])?;
+    run(cargo().args(["build", "--quiet", "--package", "stagecraft-net", "--package", "lab", "--bins"]))?;
+    let (demo, file) = (target_dir().join("debug/demo"), workspace().join("docs/terminal.svg"));
+    run(command(&demo.to_string_lossy()).arg("--picture").arg(file).env("LAB_BUILT", "1"))
+}
+
 /// Measures the product beside its peers, and beside bare wasmtime, as it is released.
 pub(crate) fn bench(args: &[&str]) -> Done {
     let alone = args.iter().any(|arg| matches!(*arg, "--render" | "--hold" | "--help" | "-h"));

@@ -58,7 +58,8 @@ pub(crate) fn ask(what: &str, cancel: &Cancel) -> Option<Zeroizing<String>> {
     let typed = tcsetattr(&terminal, OptionalActions::Flush, &hidden)
         .is_ok()
         .then(|| {
-            write!(terminal, "\r\x1b[K{what}: ").ok()?;
+            // Whatever was drawn from here on makes room.
+            write!(terminal, "\r\x1b[J{what}: ").ok()?;
             read_line(&mut terminal, cancel)
         })
         .flatten();
@@ -83,6 +84,11 @@ fn read_line(terminal: &mut File, cancel: &Cancel) -> Option<Zeroizing<String>> 
             return (!text.is_empty()).then(|| Zeroizing::new(text.to_owned()));
         }
     }
+}
+
+/// Whether somebody is being asked now, so that nothing else may be drawn there.
+pub(crate) fn is_asking() -> bool {
+    HIDDEN.lock().unwrap_or_else(PoisonError::into_inner).is_some()
 }
 
 /// Shows again what is typed, if it is hidden now: also before the process ends at once.

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use boundary::grant::{Risk, risk};
-use stagecraft_net::contract::{CommandRequest, Descriptor};
+use boundary::text::{one_line, printable};
+use stagecraft_net::contract::{CommandRequest, Descriptor, SecretKind, SecretSlot, StdinRule};
 use stagecraft_net::event::{Counts, Event, Fault, ProviderRef, SCHEMA, Tell};
 use stagecraft_net::policy::requested;
 
@@ -45,10 +46,51 @@ pub(crate) fn run(global: &Global, args: &Provider) -> Exit {
         hosts: Vec::new(),
     });
     for provider in providers {
-        let descriptor = provider.descriptor().clone();
+        let descriptor = clean(provider.descriptor());
         report.tell(Event::Provider { provider: provider.reference(), descriptor });
     }
     end(&report, Counts::default(), Exit::Ok, begun)
+}
+
+/// The same without what a terminal would take for more than text, and each text on one line: whoever wrote it, it cannot
+/// look like another provider's, or like ours.
+fn clean(descriptor: &Descriptor) -> Descriptor {
+    let line = |text: &String| one_line(text);
+    let lines = |texts: &[String]| texts.iter().map(one_line).collect();
+    let Descriptor { id, display_name, description, version, config_schema, secrets, commands } = descriptor;
+    Descriptor {
+        id: line(id),
+        display_name: line(display_name),
+        description: line(description),
+        version: line(version),
+        config_schema: printable(config_schema),
+        secrets: secrets
+            .iter()
+            .map(|secret| SecretSlot {
+                slot: line(&secret.slot),
+                env_config_path: line(&secret.env_config_path),
+                kinds: secret
+                    .kinds
+                    .iter()
+                    .map(|kind| SecretKind { name: line(&kind.name), prefix: line(&kind.prefix) })
+                    .collect(),
+            })
+            .collect(),
+        commands: commands
+            .iter()
+            .map(|request| CommandRequest {
+                argv: lines(&request.argv),
+                env: lines(&request.env),
+                stdin: match &request.stdin {
+                    StdinRule::Secret(slot) => StdinRule::Secret(line(slot)),
+                    StdinRule::OutputOf(words) => StdinRule::OutputOf(lines(words)),
+                    other => other.clone(),
+                },
+                reason: line(&request.reason),
+                ..request.clone()
+            })
+            .collect(),
+    }
 }
 
 /// A provider in words: one line in a list, all of it otherwise.
@@ -98,7 +140,6 @@ fn judge(request: &CommandRequest) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stagecraft_net::contract::{SecretKind, SecretSlot, StdinRule};
 
     #[test]
     fn a_provider_is_one_line_in_a_list_and_all_that_it_asks_for_otherwise() {
@@ -133,5 +174,45 @@ mod tests {
             ProviderRef { id: "demo".to_owned(), version: "1.2.3".to_owned(), digest: format!("sha256:{:064}", 7) };
         insta::assert_snapshot!(describe(&provider, &descriptor, true));
         insta::assert_snapshot!(describe(&provider, &descriptor, false));
+    }
+
+    #[test]
+    fn no_text_of_a_foreign_descriptor_is_more_than_text() {
+        let evil = || "a\x1b[2J\u{9b}31m\u{202e}b\ncommands that are harmless\r".to_owned();
+        let request = |stdin| CommandRequest {
+            argv: vec![evil(), evil()],
+            env: vec![evil()],
+            stdin,
+            mutates: true,
+            as_root: true,
+            reason: evil(),
+        };
+        let kinds = vec![SecretKind { name: evil(), prefix: evil() }];
+        let descriptor = Descriptor {
+            id: evil(),
+            display_name: evil(),
+            description: evil(),
+            version: evil(),
+            config_schema: evil(),
+            secrets: vec![SecretSlot { slot: evil(), env_config_path: evil(), kinds }],
+            commands: vec![
+                request(StdinRule::Secret(evil())),
+                request(StdinRule::OutputOf(vec![evil()])),
+                request(StdinRule::Any),
+            ],
+        };
+        let descriptor = clean(&descriptor);
+        let provider = ProviderRef { id: "demo".to_owned(), version: "1".to_owned(), digest: "sha256:0".to_owned() };
+        let odd = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        for list in [true, false] {
+            let text = describe(&provider, &descriptor, list);
+            assert!(!text.contains(odd), "{text:?}");
+            assert!(text.lines().all(|line| line != "commands that are harmless"), "{text}");
+        }
+        // A program that reads JSON may print what it reads.
+        let json = serde_json::to_value(&descriptor).expect("JSON").to_string();
+        for never in ["\\u001b", "\u{9b}", "\u{202e}", "\\r"] {
+            assert!(!json.contains(never), "{never:?} in {json}");
+        }
     }
 }

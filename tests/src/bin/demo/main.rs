@@ -3,6 +3,7 @@
 //! It runs the binary that a user gets, says what should come of it, and fails when something else comes. Not for: the
 //! released binary; nothing of this is in it.
 
+mod picture;
 mod scene;
 mod show;
 
@@ -12,6 +13,7 @@ const HELP: &str = "\
 Puts throw-away hosts onto a simulated network, behind a real sshd.
 
 Usage: cargo xtask demo [--keep | --end]
+       cargo xtask picture
 
   --keep   leaves the hosts up, to play with
   --end    ends the ones that were left up
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         [] => show::demo(false),
         ["--keep"] => show::demo(true),
         ["--end"] => show::end(),
+        ["--picture", file] => picture::write(file.as_ref()),
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);

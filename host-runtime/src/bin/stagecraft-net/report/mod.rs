@@ -15,9 +15,10 @@ mod progress;
 mod screen;
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use stagecraft_net::contract::Level;
@@ -62,7 +63,13 @@ impl Context {
 pub(crate) trait Reader: Send {
     /// Takes the next one. What cannot be written is lost: nobody reads it.
     fn read(&mut self, event: Event);
+
+    /// Nothing was told for a moment.
+    fn tick(&mut self) {}
 }
+
+/// How long nothing is told before the time that is shown goes on.
+const TICK: Duration = Duration::from_millis(250);
 
 /// Hands events to a reader on a thread of its own.
 pub(crate) struct Report {
@@ -74,10 +81,16 @@ impl Report {
     pub(crate) fn new(mut readers: Vec<Box<dyn Reader>>) -> std::io::Result<Self> {
         let (events, told): (Sender<Event>, Receiver<Event>) = channel();
         let reader = std::thread::Builder::new().name("report".to_owned()).spawn(move || {
-            for event in told {
-                if let Some((last, others)) = readers.split_last_mut() {
-                    others.iter_mut().for_each(|reader| reader.read(event.clone()));
-                    last.read(event);
+            loop {
+                match told.recv_timeout(TICK) {
+                    Ok(event) => {
+                        if let Some((last, others)) = readers.split_last_mut() {
+                            others.iter_mut().for_each(|reader| reader.read(event.clone()));
+                            last.read(event);
+                        }
+                    }
+                    Err(RecvTimeoutError::Timeout) => readers.iter_mut().for_each(|reader| reader.tick()),
+                    Err(RecvTimeoutError::Disconnected) => break,
                 }
             }
         })?;

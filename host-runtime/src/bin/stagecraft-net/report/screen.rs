@@ -19,7 +19,7 @@ use super::answer::{Entry, Found, Paint, Rendered, Roll};
 use super::block::{Block, Tint, tint};
 use super::failing::{detail, failing};
 use super::group::{fold, gather};
-use super::progress::Progress;
+use super::progress::{Ended, Progress};
 use super::{Context, Reader, advice};
 
 /// How things may look.
@@ -31,6 +31,15 @@ pub(crate) struct Look {
     pub(crate) color: (bool, bool),
     /// From 0.
     pub(crate) verbose: u8,
+    /// Standard error is this process's own terminal, whose size can change.
+    pub(crate) live: bool,
+}
+
+/// Columns and rows of the terminal behind standard error.
+fn size() -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr().as_fd());
+    let known = size.ok().map(|size| (usize::from(size.ws_col), usize::from(size.ws_row)));
+    known.filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or((80, 24))
 }
 
 impl Look {
@@ -40,11 +49,8 @@ impl Look {
         let smart = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
         let (out, err) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
         let color = smart && !set("NO_COLOR");
-        let width = (err && smart).then(|| {
-            let size = rustix::termios::tcgetwinsize(std::io::stderr().as_fd());
-            size.ok().map(|size| usize::from(size.ws_col)).filter(|&width| width > 0).unwrap_or(80)
-        });
-        Self { width, color: (out && color, err && color), verbose }
+        let live = err && smart;
+        Self { width: live.then(|| size().0), color: (out && color, err && color), verbose, live }
     }
 }
 
@@ -94,13 +100,31 @@ impl<O: Write, E: Write> Screen<O, E> {
     }
 
     fn draw(&mut self) {
-        if let Some(line) = self.progress.as_mut().and_then(|progress| progress.draw(Instant::now())) {
-            let _ = write!(self.err, "{line}").and_then(|()| self.err.flush());
+        if self.look.live && crate::passphrase::is_asking() {
+            return;
+        }
+        let size = if self.look.live { size() } else { (self.look.width.unwrap_or(80), 24) };
+        if let Some(lines) = self.progress.as_mut().and_then(|progress| progress.draw(size, Instant::now())) {
+            let _ = write!(self.err, "{lines}").and_then(|()| self.err.flush());
+        }
+    }
+
+    /// What a host does, as far as only the progress tells it.
+    fn watch(&mut self, event: &Event) {
+        let Some(progress) = &mut self.progress else { return };
+        let now = Instant::now();
+        match event {
+            Event::Sent { host, step: None, .. } => progress.looking(host, now),
+            Event::Planned { host, steps, .. } if !steps.is_empty() => {
+                progress.doing(host, "waiting for its turn", now)
+            }
+            _ => {}
         }
     }
 
     fn block(&mut self, block: &Block) {
-        let text = block.render(self.look.width, self.look.color.1);
+        let width = if self.look.live { Some(size().0) } else { self.look.width };
+        let text = block.render(width, self.look.color.1);
         self.say(&text);
     }
 
@@ -110,16 +134,20 @@ impl<O: Write, E: Write> Screen<O, E> {
 
     fn step(&mut self, host: String, title: String) {
         match &mut self.progress {
-            Some(progress) => progress.doing(&host, &title),
+            Some(progress) => progress.doing(&host, &title, Instant::now()),
             None => self.say(&format!("{host}: {title}")),
         }
         self.begun.entry(host).or_default().push(title);
     }
 
     fn done(&mut self, host: String, result: HostResult) {
-        let failed = matches!(result, HostResult::Failed(_));
         if let Some(progress) = &mut self.progress {
-            progress.done(&host, failed);
+            let ended = match &result {
+                HostResult::Failed(_) => Ended::Failed,
+                HostResult::Changed { .. } | HostResult::WouldChange { .. } => Ended::Changed,
+                _ => Ended::Right,
+            };
+            progress.done(&host, ended);
         } else if self.changes() {
             match &result {
                 HostResult::Changed { .. } => self.say(&format!("{host}: changed")),
@@ -374,6 +402,7 @@ impl<O: Write, E: Write> Screen<O, E> {
 
 impl<O: Write + Send, E: Write + Send> Reader for Screen<O, E> {
     fn read(&mut self, event: Event) {
+        self.watch(&event);
         if self.look.verbose < super::verbosity(&event) {
             return;
         }
@@ -381,11 +410,10 @@ impl<O: Write + Send, E: Write + Send> Reader for Screen<O, E> {
             Event::Begin { command, hosts, .. } => {
                 self.command = command;
                 self.hosts = hosts;
-                self.progress = self
-                    .look
-                    .width
-                    .filter(|_| !self.hosts.is_empty())
-                    .map(|width| Progress::new(width, self.hosts.len()));
+                let change = if self.changes() { "changed" } else { "would change" };
+                let drawn = self.look.width.is_some() && !self.hosts.is_empty();
+                self.progress =
+                    drawn.then(|| Progress::new(self.hosts.len(), change, self.look.color.1, Instant::now()));
             }
             Event::Notice { file, finding } => self.finding(&file, &finding),
             Event::Planned { host, facts, node, .. } if self.context.answer.replaces_changes() => {
@@ -413,6 +441,10 @@ impl<O: Write + Send, E: Write + Send> Reader for Screen<O, E> {
             Event::End { counts, exit, millis } => self.end(counts, exit, millis),
             _ => {}
         }
+        self.draw();
+    }
+
+    fn tick(&mut self) {
         self.draw();
     }
 }

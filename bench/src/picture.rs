@@ -20,8 +20,8 @@ const HEAD: f64 = 34.0;
 #[must_use]
 pub fn svg(results: &Results) -> String {
     let walls = || results.noop.iter().map(|row| row.wall.median);
-    // Whole decades around all bars.
-    let least = walls().fold(f64::INFINITY, f64::min).log10().floor();
+    // Whole decades around all bars, so that the shortest can be seen.
+    let least = (walls().fold(f64::INFINITY, f64::min) / 2.0).log10().floor();
     let most = walls().fold(0.0, f64::max).log10().ceil().max(least + 1.0);
     let x = |seconds: f64| LEFT + (seconds.log10() - least) / (most - least) * (RIGHT - LEFT);
 
@@ -51,14 +51,15 @@ pub fn svg(results: &Results) -> String {
         decade += 1.0;
     }
     format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:.0} {height:.0}" width="{WIDTH:.0}" height="{height:.0}" role="img" aria-label="Wall time of a run that changes nothing">
+        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:.0} {height:.0}" width="{WIDTH:.0}" height="{height:.0}" role="img" aria-label="Wall time of a run that changes nothing, a bar for each tool">
 <style>
 text {{ font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #24292f }}
 .h {{ font-weight: 600 }} .t {{ fill: #57606a; font-size: 12px }} .c {{ font-size: 15px; font-weight: 600 }}
 .g {{ stroke: #d8dee4 }} .b {{ fill: #8c959f }} .o {{ fill: #0969da }} .v {{ font-weight: 600 }}
 </style>
 <rect width="100%" height="100%" fill="#ffffff"/>
-<text x="24" y="30" class="c">Wall time of a run that changes nothing (logarithmic scale)</text>
+<text x="24" y="30" class="c">Wall time of a run that changes nothing</text>
+<text x="330" y="30" class="t">logarithmic scale; in brackets, by how much it is longer than the product's</text>
 {axis}{body}</svg>
 "##
     )

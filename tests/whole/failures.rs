@@ -201,6 +201,11 @@ fn one_dead_key_is_one_failure_and_the_other_hosts_are_not_tried() {
     insta::assert_snapshot!("secret_invalid_of_many", failed(&ran, "secret-invalid", "", &["app-2", "app-3"]));
     let tried = |name: &str| site[name].machine().get().unwrap().daemon.memory.started_ms > 0;
     assert_eq!(["app-1", "app-2", "app-3"].map(tried), [true, false, false], "only one was restarted");
+
+    // What it says to do is what helps, for all of them.
+    let again = site.cli(["up", "--limit", "@failed", "--timeout", "90s"]).env("TS_AUTHKEY", KEY).run().unwrap();
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert!(again.stderr.contains("3 changed"), "{}", again.stderr);
 }
 
 #[test]
@@ -340,6 +345,7 @@ fn a_host_without_a_server_and_one_with_another_key_each_say_so() {
     std::fs::write(site.known_hosts(), "").unwrap();
     let block = failed(&up(&site, KEY), "host-key", "nothing", &["SHA256:"]);
     assert!(block.contains("stagecraft-net trust"), "{block}");
+    insta::assert_snapshot!("host_key", block);
     std::fs::write(site.known_hosts(), known).unwrap();
 
     let other = site.dir().join("other");

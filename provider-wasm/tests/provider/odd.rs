@@ -307,3 +307,41 @@ fn half_of_an_exit_route_is_a_route_and_an_off_firewall_stays_off() {
         ["--accept-routes=false"]
     );
 }
+
+const UNIT: &str =
+    "systemctl show tailscaled.service --no-pager -p LoadState,ActiveState,SubState,UnitFileState,FragmentPath";
+
+fn unit(host: &Host, active: &str, sub: &str) {
+    let shown = format!("LoadState=loaded\nActiveState={active}\nSubState={sub}\nUnitFileState=enabled\n");
+    host.canned.borrow_mut().insert(UNIT.to_owned(), exited(0, &shown, ""));
+}
+
+#[test]
+fn a_daemon_that_systemd_is_about_to_start_again_has_failed_and_one_that_is_something_else_at_every_look_is_down() {
+    let host = Host::with(|world| member(world).daemon_stopped());
+    let state = |host: &Host| {
+        let facts = host.plan(joined(&["tag:web"])).unwrap().facts;
+        facts.into_iter().find(|fact| fact.name == "state").unwrap().value
+    };
+    unit(&host, "activating", "auto-restart");
+    assert_eq!(state(&host), "daemon failed");
+    unit(&host, "activating", "start");
+    assert_eq!(state(&host), "daemon does not answer");
+    // Shown: a restart. Then systemd has given up.
+    let steps = host.plan(joined(&["tag:web"])).unwrap().steps;
+    assert_eq!(steps[0].id, "restart-daemon");
+    unit(&host, "failed", "failed");
+    let (kind, _, summary) = failed(host.apply(joined(&["tag:web"]), &steps));
+    assert_eq!((kind, summary.as_str()), ("daemon-down", "tailscaled fails when it is started"));
+}
+
+#[test]
+fn a_state_directory_that_takes_nothing_is_told_as_that() {
+    let host = Host::with(|_| Machine::installed("app-1", "1.102.3"));
+    let up = "tailscale up --auth-key=file:/dev/stdin --timeout=60s --hostname=app-1 --accept-routes=false";
+    let why = "500 Internal Server Error: cannot start backend when state store is unhealthy";
+    host.canned.borrow_mut().insert(up.to_owned(), exited(1, "", why));
+    let (code, detail) = told(&host, joined(&[]));
+    assert_eq!(code, "state-unwritable");
+    assert!(detail.contains(why) && detail.contains("df -h /var/lib/tailscale"), "{detail}");
+}

@@ -120,6 +120,9 @@ impl Machine {
         }
         // Without a node key it does nothing: a log-in that is being tried goes on.
         let Some(profile) = self.daemon.profile.clone() else { return Reply::ok("") };
+        if self.daemon.memory.lost_key {
+            return Reply::fail(1, "500 Internal Server Error: no nodekey to log out");
+        }
         let url = self.control_url();
         let expired = self.daemon.memory.netmap.as_ref().is_some_and(|map| map.expired || !map.authorized);
         let reach = world.server(&url).map_or(Reach::NoName, |server| server.reach);
@@ -127,6 +130,13 @@ impl Machine {
             self.daemon.prefs.want_running = false;
             self.daemon.prefs.logged_out = true;
             self.daemon.memory.online = false;
+            self.daemon.memory.lost_key = release.forgets_its_key_in_a_cut_log_out();
+            if reach == Reach::Blackhole {
+                let why = "connection attempts aborted by context: context deadline exceeded";
+                let error =
+                    format!("500 Internal Server Error: register request: Post \"{url}/machine/register\": {why}");
+                return Reply::fail(1, error).after(17_000);
+            }
             return Reply::ok("").after(Reply::FOREVER);
         }
         if let Some(server) = world.server_mut(&url) {

@@ -223,6 +223,9 @@ pub struct Memory {
     /// When the control server's map comes.
     #[serde(default)]
     pub map_at_ms: u64,
+    /// The node key is on disk and no longer known here.
+    #[serde(default)]
+    pub lost_key: bool,
 }
 
 /// What a control server last said of this machine.

@@ -51,6 +51,12 @@ impl Release {
         !self.before(82) && self.before(90)
     }
 
+    /// A log-out that was cut off takes the key out of the daemon's memory, so that the next one finds none; a restart
+    /// reads it from disk again. Seen on 1.80.3 and 1.86.5, not on 1.102.3.
+    pub(crate) fn forgets_its_key_in_a_cut_log_out(self) -> bool {
+        self.before(90)
+    }
+
     /// The name of the posture flag of `up`.
     pub(crate) fn posture_flag(self) -> Option<&'static str> {
         if self.before(80) {

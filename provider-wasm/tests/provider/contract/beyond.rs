@@ -105,7 +105,7 @@ fn requests_that_make_no_sense_are_refused_before_the_first_look() {
 fn an_output_tells_how_it_ended() {
     // The simulated host must show endings as the exec layer does, or nothing above proves anything.
     let host = Host::with(member);
-    host.world.borrow_mut().saas().reach = Reach::Blackhole;
+    host.world.borrow_mut().saas().reach = Reach::Refused;
     use tailscale_provider::port::{Actor, Command};
     let logout = Command {
         argv: vec!["tailscale".into(), "logout".into()],

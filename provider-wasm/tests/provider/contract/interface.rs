@@ -99,6 +99,22 @@ fn c6_another_tailnet_is_left_alone_unless_it_is_named() {
 }
 
 #[test]
+fn c6_a_logout_that_ends_with_a_text_of_the_way_is_told_as_cut_off_and_one_without_its_key_gets_it_back_by_a_restart() {
+    for (release, restarts) in [("1.80.3", true), ("1.86.5", true), ("1.102.3", false)] {
+        let host = Host::with(|world| Machine::joined(world, "app-1", release, TAILNET, &["tag:web"]));
+        host.world.borrow_mut().saas().reach = Reach::Blackhole;
+        let (kind, code, _) = failed(host.reach(Goal::Absent));
+        assert_eq!((kind, code), ("control-unreachable", "half-logged-out"), "{release}");
+        host.world.borrow_mut().saas().reach = Reach::Up;
+        let before = host.changes().len();
+        host.reach(Goal::Absent).unwrap();
+        let restarted = host.changes()[before..].iter().any(|line| line.starts_with("systemctl restart"));
+        assert_eq!(restarted, restarts, "{release}: {:?}", host.changes());
+        assert_eq!(host.machine.borrow().daemon.profile, None, "{release}");
+    }
+}
+
+#[test]
 fn c6_leaving_finds_out_what_a_stopped_daemon_holds() {
     let host = Host::with(|world| member(world).daemon_stopped());
     let plan = host.plan(Goal::Absent).unwrap();

@@ -157,10 +157,13 @@ mod tests {
     #[test]
     fn memory_is_that_of_all_processes_together() {
         let dir = tempfile::tempdir().expect("a directory");
-        // `tail` keeps a line that does not end until it may write it.
-        let tail = "head -c 41943040 /dev/zero | tail -n 1 | { sleep 0.5; cat; } >/dev/null";
-        let hungry = format!("{tail} & {tail}; wait");
-        let most = memory(Command::new("sh").args(["-c", &hungry]), dir.path()).expect("it runs");
+        // `tail` keeps a line that does not end until it has come whole, and gives it back bit by bit: after the first
+        // byte it has all of it, and keeps it until both have.
+        let tail = "head -c 41943040 /dev/zero | tail -n 1 | { head -c 1 >/dev/null; echo full >>full; \
+                    until [ $(wc -l <full) = 2 ]; do sleep 0.01; done; sleep 0.3; cat >/dev/null; }";
+        let mut hungry = Command::new("sh");
+        hungry.args(["-c", &format!("{tail} & {tail}; wait")]).current_dir(dir.path());
+        let most = memory(&mut hungry, dir.path()).expect("it runs");
         assert!(most > 80 << 10, "{most} KiB");
     }
 }

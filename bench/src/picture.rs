@@ -26,7 +26,7 @@ pub fn svg(results: &Results) -> String {
     let x = |seconds: f64| LEFT + (seconds.log10() - least) / (most - least) * (RIGHT - LEFT);
 
     let mut body = String::new();
-    let mut y = 62.0;
+    let mut y = 76.0;
     let mut fleet = 0;
     for row in &results.noop {
         if row.hosts != fleet {
@@ -46,8 +46,8 @@ pub fn svg(results: &Results) -> String {
         let seconds = 10f64.powf(decade);
         let label = if seconds < 1.0 { format!("{:.0} ms", seconds * 1e3) } else { format!("{seconds:.0} s") };
         let at = x(seconds);
-        let _ = writeln!(axis, r#"<line x1="{at:.1}" y1="66" x2="{at:.1}" y2="{:.0}" class="g"/>"#, height - 16.0);
-        let _ = writeln!(axis, r#"<text x="{at:.1}" y="58" class="t" text-anchor="middle">{label}</text>"#);
+        let _ = writeln!(axis, r#"<line x1="{at:.1}" y1="80" x2="{at:.1}" y2="{:.0}" class="g"/>"#, height - 16.0);
+        let _ = writeln!(axis, r#"<text x="{at:.1}" y="72" class="t" text-anchor="middle">{label}</text>"#);
         decade += 1.0;
     }
     format!(
@@ -59,7 +59,7 @@ text {{ font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #2429
 </style>
 <rect width="100%" height="100%" fill="#ffffff"/>
 <text x="24" y="30" class="c">Wall time of a run that changes nothing</text>
-<text x="330" y="30" class="t">logarithmic scale; in brackets, by how much it is longer than the product's</text>
+<text x="24" y="46" class="t">logarithmic scale; in brackets, by how much it is longer than the product's</text>
 {axis}{body}</svg>
 "##
     )

@@ -119,6 +119,19 @@ pub enum Event {
         /// Who says that it is the host's.
         source: Option<String>,
     },
+    /// Something was examined, by `doctor`.
+    Checked {
+        /// The host; none for this machine and the file.
+        host: Option<String>,
+        /// What: `host-key`, `sudo`, `clock`.
+        check: &'static str,
+        /// `ok`, `warning`, `error`, or `skipped` where something before it failed.
+        status: &'static str,
+        /// What was found.
+        found: String,
+        /// What to do, in lines.
+        advice: Option<String>,
+    },
     /// A name in the network.
     Name {
         /// The host.

@@ -15,6 +15,7 @@
 //! | [`approval`] | what of a plan a person approves |
 //! | [`inventory`] | the project's file, and the hosts that it names |
 //! | [`record`] | what the last runs left to do |
+//! | [`examine`] | a look at one machine for its own sake |
 //! | [`event`], [`failure`] | what a run tells, and how a host fails |
 //! | [`secrets`], [`sudo`] | where secrets are read, and who may have them |
 //! | [`ssh`], [`transport`], [`session`] | connections, and batches over them |
@@ -28,6 +29,7 @@ mod call;
 pub mod contract;
 pub mod engine;
 pub mod event;
+pub mod examine;
 pub mod failure;
 pub mod fleet;
 pub mod host;

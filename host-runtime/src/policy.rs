@@ -17,7 +17,7 @@ pub struct Policy {
     rights: Rights,
 }
 
-/// Commands that the policy allowed, all of them. There is no other way to make one than [`Policy::admit`].
+/// Commands that the policy allowed, all of them. A provider has no other way to one than [`Policy::admit`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admitted {
     mode: Mode,
@@ -89,6 +89,12 @@ impl Policy {
 }
 
 impl Admitted {
+    /// Commands of the host's own, in fixed words, that only look. For nothing that a provider, a file or a machine has said.
+    pub(crate) fn own_look(commands: Vec<Command>) -> Self {
+        let verbs = vec![Verb::Look; commands.len()];
+        Self { mode: Mode::Probe, commands, verbs }
+    }
+
     /// How it is to be run.
     #[must_use]
     pub fn mode(&self) -> Mode {

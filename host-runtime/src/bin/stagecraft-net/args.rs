@@ -127,6 +127,8 @@ pub(crate) enum Command {
     Leave(Leave),
     /// Make host keys known: from the inventory, from fingerprints, or by your own word
     Trust(Trust),
+    /// Examine this machine, the file and each host, and say what to do
+    Doctor(Doctor),
     /// Print a host's name in the network; asks nobody
     Fqdn(Fqdn),
     /// The providers that are built in
@@ -247,6 +249,13 @@ pub(crate) struct Trust {
     /// Do not ask
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Only these hosts
+    #[arg(value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
 }
 
 #[derive(Debug, Args)]

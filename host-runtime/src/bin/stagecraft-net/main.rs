@@ -6,6 +6,7 @@
 mod approve;
 mod args;
 mod choice;
+mod doctor;
 mod exit;
 mod explain;
 mod export;
@@ -56,6 +57,7 @@ fn run(cli: &Cli) -> Exit {
         Command::Explain(args) => explain::run(global, args),
         Command::Export(args) => export::run(global, args),
         Command::Leave(args) => leave::run(global, args),
+        Command::Doctor(args) => doctor::run(global, args),
         Command::Trust(args) => trust::run(global, args),
         Command::Fqdn(args) => fqdn::run(global, args),
         Command::Provider(args) => provider::run(global, args),

@@ -6,6 +6,7 @@ mod advice;
 mod answer;
 mod block;
 mod course;
+mod examined;
 mod failing;
 mod github;
 mod group;

@@ -17,6 +17,7 @@ use stagecraft_net::inventory::Finding;
 
 use super::answer::{Entry, Found, Paint, Rendered, Roll};
 use super::block::{Block, Tint, tint};
+use super::examined;
 use super::failing::{detail, failing};
 use super::group::{fold, gather};
 use super::progress::{Ended, Progress};
@@ -69,6 +70,8 @@ pub(crate) struct Screen<O, E> {
     progress: Option<Progress>,
     /// What can be approved.
     digest: Option<Digest>,
+    /// What was examined, by host.
+    examined: Vec<(Option<String>, examined::Finding)>,
 }
 
 impl<O: Write, E: Write> Screen<O, E> {
@@ -85,6 +88,7 @@ impl<O: Write, E: Write> Screen<O, E> {
             begun: BTreeMap::new(),
             progress: None,
             digest: None,
+            examined: Vec::new(),
         }
     }
 
@@ -175,6 +179,9 @@ impl<O: Write, E: Write> Screen<O, E> {
             return;
         }
         let (summary, next) = (self.summary(counts, exit, millis), self.next(counts));
+        for line in examined::lines(&self.examined, self.look.verbose > 0, self.look.color.0, &self.context) {
+            self.answer(&line);
+        }
         let all_right = counts.holds as usize == self.hosts.len();
         let Rendered { out, blocks } = if self.context.answer.replaces_changes() {
             self.rendered()
@@ -227,8 +234,8 @@ impl<O: Write, E: Write> Screen<O, E> {
     /// What was asked for, host by host.
     fn answers(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        // It says what it found as it goes.
-        if self.command == "trust" {
+        // Those have said already what they found.
+        if matches!(self.command.as_str(), "trust" | "doctor") {
             return lines;
         }
         let color = self.look.color.0;
@@ -431,6 +438,9 @@ impl<O: Write + Send, E: Write + Send> Reader for Screen<O, E> {
             Event::HostKey { host, key, standing, source } => {
                 let from = source.map_or(String::new(), |source| format!("  {source}"));
                 self.answer(&format!("{host}  {standing}  {} {}{from}", key.algorithm, key.fingerprint));
+            }
+            Event::Checked { host, check, status, found, advice } => {
+                self.examined.push((host, examined::Finding { check, status, found, advice }));
             }
             Event::Name { fqdn, .. } => self.answer(&fqdn),
             Event::Provider { provider, descriptor } => {

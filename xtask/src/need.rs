@@ -63,6 +63,8 @@ pub(crate) const LAB: &[Need] = &[
     Need::Program(&["ip"], "iproute2"),
     Need::Program(&["systemd-nspawn"], "systemd-container"),
     Need::Program(&["mmdebstrap"], "mmdebstrap"),
+    // It asks gpg which keyring knows the mirror's key.
+    Need::Program(&["gpg"], "gpg"),
     Need::Program(&["nsenter"], "util-linux"),
     Need::Program(&["ssh-keygen"], "openssh-client"),
 ];

@@ -10,6 +10,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("systemd-nspawn", "systemd-container"),
     ("mmdebstrap", "mmdebstrap"),
+    ("gpg", "gpg"),
     ("nsenter", "util-linux"),
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),

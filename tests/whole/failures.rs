@@ -69,9 +69,9 @@ fn steady(text: &str) -> String {
     let text = text.replace(&format!("{}/", std::env::temp_dir().display()), "");
     let mut steady = String::new();
     let mut rest = text.as_str();
-    let signs = ["127.0.0.1:", "127.0.0.1 port ", "lab-site-", "SHA256:"];
+    let signs = ["127.0.0.1:", "[127.0.0.1]:", "127.0.0.1 port ", "lab-site-", "SHA256:", "ssh-ed25519 "];
     while let Some(at) = signs.iter().filter_map(|sign| Some(rest.find(sign)? + sign.len())).min() {
-        let key = rest[..at].ends_with("SHA256:");
+        let key = ["SHA256:", "ssh-ed25519 "].iter().any(|sign| rest[..at].ends_with(sign));
         steady.push_str(&rest[..at]);
         rest = rest[at..].trim_start_matches(|c: char| c.is_ascii_alphanumeric() || key && "+/=".contains(c));
         steady.push('…');

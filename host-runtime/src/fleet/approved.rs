@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::dial::cancelled;
 use super::starts::Starts;
 use super::visit::{Act, Task, Visit};
 use super::{Limits, crew};
@@ -34,9 +35,15 @@ pub fn run_approved(
 
     let now = PlanDigest::of_look(&provider, names.iter().map(String::as_str).zip(&results));
     let places: Vec<usize> = (0..names.len()).filter(|&place| would_change(&results[place])).collect();
-    if now.digest != approval.digest {
+    let stopped = if cancel.is_cancelled() {
+        // What was not looked at is no other plan.
+        Some(cancelled())
+    } else {
+        (now.digest != approval.digest).then(|| refused(&now, approval))
+    };
+    if let Some(failed) = stopped {
         for place in places {
-            results[place] = HostResult::Failed(refused(&now, approval));
+            results[place] = HostResult::Failed(failed.clone());
             tell.tell(Event::Done { host: names[place].clone(), result: results[place].clone(), millis: 0 });
         }
         return Ok(results);

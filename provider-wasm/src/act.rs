@@ -301,7 +301,13 @@ fn resume(wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
     let (outputs, facts) = run(Act::Resume, vec![root(&["tailscale", "up"], 60_000)], hands)?;
     let after = settle(facts, Patience::Usual, hands.look, wanted)?;
     match (&after.state, outputs.first()) {
-        (State::Member(Link::Online | Link::Offline | Link::Connecting, _), _) | (_, None) => Ok(after),
+        (State::Member(Link::Online | Link::Offline | Link::Connecting | Link::Unapproved, _), _) | (_, None) => {
+            Ok(after)
+        }
+        // Only the control server knew, and `up` has waited for a person since. The key was not asked for.
+        (State::Member(Link::Expired, _), _) => {
+            Err(failure::member::expired_while_stopped(wanted).changed("brought up, and not connected"))
+        }
         (_, Some(up)) => {
             Err(failure::join::failed(&reason(up, &after, wanted, hands), None, wanted).changed("not brought up"))
         }

@@ -113,6 +113,22 @@ pub fn name_conflict(given: &str, wanted: &Wanted<'_>) -> Failure {
     )
 }
 
+/// A stopped machine was brought up, and the control server says that its key has expired.
+#[must_use]
+pub fn expired_while_stopped(wanted: &Wanted<'_>) -> Failure {
+    fail(
+        "other",
+        "expired-while-stopped",
+        "the host's key has expired while it was stopped",
+        told(
+            "a host that was brought up, and whose key the control server takes no more",
+            format!("a member of {}", wanted.config.tailnet_domain),
+            "only the control server knew that, so what was shown needs no auth key; the next run joins with it",
+            format!("put a key into ${}, then  {{run up @hosts}}", wanted.config.auth_key_env),
+        ),
+    )
+}
+
 /// Tags are missing and change on the control server only. Nothing was changed.
 #[must_use]
 pub fn tags_on_server_only(found: &[String], wanted: &Wanted<'_>) -> Failure {

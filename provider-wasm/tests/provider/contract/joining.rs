@@ -276,6 +276,17 @@ fn j10_a_stopped_member_is_brought_up_without_a_key_and_without_a_flag() {
 }
 
 #[test]
+fn j10_a_key_that_expired_while_the_member_was_stopped_is_told_and_the_next_run_joins() {
+    let host =
+        Host::with(|world| Machine::joined(world, "app-1", "1.102.3", TAILNET, &["tag:web"]).stopped().expired(world));
+    let plan = host.plan(joined(&["tag:web"])).unwrap();
+    assert_eq!(plan.steps.iter().map(|step| step.id.as_str()).collect::<Vec<_>>(), ["resume"]);
+    let (kind, code, _) = failed(host.apply(joined(&["tag:web"]), &plan.steps));
+    assert_eq!((kind, code), ("other", "expired-while-stopped"));
+    assert!(host.reach(joined(&["tag:web"])).unwrap().node.unwrap().online);
+}
+
+#[test]
 fn j10_an_expired_key_is_renewed_by_a_join() {
     for release in ["1.80.3", "1.86.5", "1.102.3"] {
         let host = Host::with(|world| Machine::joined(world, "app-1", release, TAILNET, &["tag:web"]).expired(world));

@@ -29,7 +29,6 @@ mod leaving;
 mod member;
 mod oauth;
 mod page;
-mod present;
 mod runner;
 mod secrets;
 mod tags;
@@ -47,7 +46,6 @@ const ALL: &[(&str, &[Test])] = &[
     ("member", member::TESTS),
     ("tags", tags::TESTS),
     ("daemon", daemon::TESTS),
-    ("present", present::TESTS),
     ("oauth", oauth::TESTS),
     ("secrets", secrets::TESTS),
 ];

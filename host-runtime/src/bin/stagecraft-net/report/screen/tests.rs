@@ -324,3 +324,14 @@ fn on_a_terminal_a_line_of_progress_is_drawn_and_taken_away_again() {
     let (_, err) = seen.split_once("--- stderr\n").expect("both");
     assert!(err.contains("0/3") && err.contains("CRESC[J"), "{err}");
 }
+
+#[test]
+fn whether_anything_was_changed_is_the_hosts_word_and_what_it_amounts_to_the_providers() {
+    let told = |changed| {
+        let failed = failed(Kind::SecretInvalid, changed, "refused", "changed: installed, not joined", None);
+        plain("up", &["app-1"], vec![done("app-1", failed)], 10)
+    };
+    assert!(told(Changed::Nothing).contains("changed  nothing\n"), "{}", told(Changed::Nothing));
+    assert!(told(Changed::Some).contains("changed  installed, not joined\n"), "{}", told(Changed::Some));
+    assert!(told(Changed::Unknown).contains("changed  unknown\n"), "{}", told(Changed::Unknown));
+}

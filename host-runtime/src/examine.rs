@@ -61,7 +61,8 @@ pub fn examine(session: &mut Session, until: &Until) -> Result<Examined, Session
         words(&["id", "-u"], false),
         words(&["sh", "-c", "getent passwd \"$(id -un)\" || grep \"^$(id -un):\" /etc/passwd"], false),
         words(&["true"], true),
-        words(&["sudo", "-n", "-l"], false),
+        // By root, since a user who is asked for a password is asked for it here too.
+        words(&["sh", "-c", "test -z \"$SUDO_USER\" || sudo -n -l -U \"$SUDO_USER\""], true),
         words(&["cat", "/etc/os-release"], false),
         words(&["date", "+%s"], false),
     ]);

@@ -104,6 +104,13 @@ pub enum Event {
         /// How long it took, in milliseconds, from the first connection attempt.
         millis: u64,
     },
+    /// Hosts that say that they are one and the same member of the network: one of them is a copy of another.
+    SameMember {
+        /// The member's id in the network.
+        node: String,
+        /// The hosts, sorted.
+        hosts: Vec<String>,
+    },
     /// A signal came: nothing new is begun, and the hosts in flight are ending.
     Interrupted,
     /// All hosts of a plan were looked at.

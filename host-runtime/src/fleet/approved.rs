@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::dial::cancelled;
+use super::members::Members;
 use super::starts::Starts;
 use super::visit::{Act, Task, Visit};
 use super::{Limits, crew};
@@ -21,6 +22,19 @@ use crate::until::Cancel;
 /// # Errors
 /// When the system has no thread or descriptor left to begin with.
 pub fn run_approved(
+    task: Task,
+    approval: &Approval,
+    limits: &Limits,
+    cancel: &Cancel,
+    tell: Arc<dyn Tell + Send + Sync>,
+) -> std::io::Result<Vec<HostResult>> {
+    let members = Members::heard_by(tell);
+    let results = run_heard(task, approval, limits, cancel, Arc::clone(&members) as _)?;
+    members.tell_shared();
+    Ok(results)
+}
+
+fn run_heard(
     task: Task,
     approval: &Approval,
     limits: &Limits,

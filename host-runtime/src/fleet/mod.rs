@@ -9,6 +9,7 @@ mod approved;
 mod crew;
 mod dial;
 mod each;
+mod members;
 mod over_ssh;
 mod starts;
 mod turns;
@@ -25,6 +26,7 @@ pub use visit::{Act, Member, Task};
 
 use crate::event::{HostResult, Tell};
 use crate::until::Cancel;
+use members::Members;
 use starts::Starts;
 use visit::Visit;
 
@@ -65,7 +67,8 @@ impl Default for Limits {
 }
 
 /// Does the task: every host on a thread of its own, and one result for each, in the order of the members. Each host is
-/// told with [`crate::event::Event::Done`] when it is finished. After a cancellation it returns within
+/// told with [`crate::event::Event::Done`] when it is finished, and hosts that are one and the same member with
+/// [`crate::event::Event::SameMember`] at the end. After a cancellation it returns within
 /// [`Limits::grace`], whatever hangs.
 ///
 /// # Errors
@@ -79,5 +82,8 @@ pub fn run(
     let names = task.members.iter().map(|member| member.name.clone()).collect();
     let act = task.act;
     let visit = Visit::new(Arc::new(task), act, Starts::new(limits.starts));
-    crew::run(names, Box::new(visit), limits, cancel, tell)
+    let members = Members::heard_by(tell);
+    let results = crew::run(names, Box::new(visit), limits, cancel, Arc::clone(&members) as _)?;
+    members.tell_shared();
+    Ok(results)
 }

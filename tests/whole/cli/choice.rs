@@ -285,3 +285,23 @@ fn a_stranger_gets_from_init_to_a_plan_by_what_is_printed() {
     assert_eq!(site.cli(["init", "--force"]).run().unwrap().code, Some(0));
     assert_ne!(fs::read_to_string(site.file()).unwrap(), written);
 }
+
+#[test]
+fn a_copy_of_a_machine_is_found_and_told() {
+    let mut world = World::of("example.ts.net");
+    let first = Machine::joined(&mut world, "app-1", RELEASE, "example.ts.net", &["tag:server"]);
+    let other = Machine::joined(&mut world, "db-1", RELEASE, "example.ts.net", &["tag:server"]);
+    let mut site = Site::new(&world).unwrap();
+    site.host("app-1", Spec::of(first.clone())).unwrap();
+    site.host("app-2", Spec::of(first)).unwrap();
+    site.host("db-1", Spec::of(other)).unwrap();
+    let ran = site.cli(["status", "--json"]).run().unwrap();
+    let lines = json(&ran);
+    let same: Vec<&Value> = lines.iter().filter(|line| line["event"] == "same-member").collect();
+    assert_eq!(same.len(), 1, "{lines:?}");
+    assert_eq!(same[0]["hosts"], json!(["app-1", "app-2"]));
+    let node = same[0]["node"].as_str().unwrap();
+    let told = site.cli(["status"]).run().unwrap();
+    assert!(told.stderr.contains("warning[same-member]  app-1 · app-2"), "{}", told.stderr);
+    assert!(told.stderr.contains(node) && told.stderr.contains("stagecraft-net leave app-1 app-2"), "{}", told.stderr);
+}

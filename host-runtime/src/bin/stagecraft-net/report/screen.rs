@@ -72,6 +72,8 @@ pub(crate) struct Screen<O, E> {
     digest: Option<Digest>,
     /// What was examined, by host.
     examined: Vec<(Option<String>, examined::Finding)>,
+    /// Members that more than one host is.
+    shared: Vec<(String, Vec<String>)>,
 }
 
 impl<O: Write, E: Write> Screen<O, E> {
@@ -89,6 +91,7 @@ impl<O: Write, E: Write> Screen<O, E> {
             progress: None,
             digest: None,
             examined: Vec::new(),
+            shared: Vec::new(),
         }
     }
 
@@ -202,7 +205,8 @@ impl<O: Write, E: Write> Screen<O, E> {
             self.answer(&format!("{}  {digest}", tint("digest", Tint::Dim, self.look.color.0)));
         }
         let _ = self.out.flush();
-        let blocks: Vec<Block> = blocks.into_iter().chain(self.notes()).chain(self.failures()).collect();
+        let blocks: Vec<Block> =
+            blocks.into_iter().chain(self.notes()).chain(self.copies()).chain(self.failures()).collect();
         if !blocks.is_empty() {
             self.say("");
         }
@@ -297,6 +301,23 @@ impl<O: Write, E: Write> Screen<O, E> {
                 block
             })
             .collect()
+    }
+
+    /// Hosts that are one and the same member.
+    fn copies(&self) -> Vec<Block> {
+        let block = |(node, hosts): &(String, Vec<String>)| {
+            let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+            let all = fold(&hosts, self.look.verbose > 0);
+            let mut block = Block::new("warning", "same-member", &all, self.look.color.1);
+            block.lead("these hosts are one and the same member of the network".to_owned());
+            let detail = format!(
+                "found: all of them are {node}\nmeans: one machine was made from the disk of another; the network finds \
+                 whichever spoke last\ndo: {{run leave @hosts}}\n{{run up @hosts}}"
+            );
+            block.detail(&advice::render(&detail, &self.context.typed(&hosts), &self.context.options));
+            block
+        };
+        self.shared.iter().map(block).collect()
     }
 
     fn failures(&self) -> Vec<Block> {
@@ -434,6 +455,7 @@ impl<O: Write + Send, E: Write + Send> Reader for Screen<O, E> {
             Event::Log { host, message, .. } => self.say(&format!("{host}: {message}")),
             Event::Done { host, result, .. } => self.done(host, result),
             Event::Interrupted => self.say("interrupted: hosts in flight are ending; once more ends at once"),
+            Event::SameMember { node, hosts } => self.shared.push((node, hosts)),
             Event::Digest(plan) => self.digest = Some(plan.digest),
             Event::HostKey { host, key, standing, source } => {
                 let from = source.map_or(String::new(), |source| format!("  {source}"));

@@ -90,14 +90,23 @@ fn pass(command: &mut Command, site: &Site, gate: &Path, hosts: usize, dir: &Pat
         bail!("{why}:\n{}", fs::read_to_string(&err).unwrap_or_default());
     }
     ensure!(there() == hosts, "{} execs for {hosts} hosts", there());
-    // Opening lets through all that wait; closing gives them the end of the file.
-    drop(File::options().write(true).open(gate)?);
+    // Open until the end: a shell that was started and has not come to the gate yet must get through too.
+    let _open = File::options().write(true).open(gate)?;
     let mut peak = in_flight;
-    while child.try_wait()?.is_none() {
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
         peak = high_water(child.id()).or(peak);
-        ensure!(begun.elapsed() < 2 * PATIENCE, "it does not come to its end");
+        if begun.elapsed() > 2 * PATIENCE {
+            let _ = child.kill();
+            child.wait()?;
+            bail!("it does not come to its end:\n{}", fs::read_to_string(&err).unwrap_or_default());
+        }
         std::thread::sleep(Duration::from_millis(20));
-    }
+    };
+    // Hosts that are clones of each other, or have another's name, may be told as that; a signal or a usage error is not.
+    ensure!(matches!(status.code(), Some(0 | 10)), "{status}:\n{}", fs::read_to_string(&err).unwrap_or_default());
     let mib = |kib: Option<u64>| kib.map(mib).context("the memory of the product");
     Ok(Crowd { hosts, in_flight: mib(in_flight)?, peak: mib(peak)? })
 }

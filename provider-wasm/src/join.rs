@@ -9,7 +9,7 @@ use crate::act::{AUTH_KEY, Hands, logout, reason, restart_daemon, root, run};
 use crate::decide::Act;
 use crate::failure;
 use crate::failure::join::Aftermath;
-use crate::observe::{JOIN_MS, Seen, until};
+use crate::observe::{JOIN_MS, SETTLE_MS, Seen, until};
 use crate::port::{Chunk, Command, Failure, Output};
 use crate::prefs::{self, Prefs};
 use crate::probe::{Client, Daemon, Status};
@@ -128,7 +128,12 @@ fn restore(
         // Whether it worked shows after the restart.
         let _ = run(act, vec![command(with_tags(flags, old_tags))], hands);
     }
-    let aftermath = match (restart_daemon(act, wanted, hands), act) {
+    let now = restart_daemon(act, wanted, hands).and_then(|now| match act {
+        // A slow way to the control server is no lost identity: it is given as long again.
+        Act::Rejoin => until(now, &SETTLE_MS, "the tailnet", hands.look, wanted, |now| is_back(before, now)),
+        _ => Ok(now),
+    });
+    let aftermath = match (now, act) {
         (Err(_), _) => Aftermath::StillTrying,
         (Ok(now), _) if matches!(now.state, State::JoinPending(_)) || has_login_error(&now) => Aftermath::StillTrying,
         (Ok(now), Act::Rejoin) if is_back(before, &now) => Aftermath::Restored,

@@ -28,6 +28,7 @@ pub struct Control {
     domain: String,
     address: String,
     network: String,
+    group: PathBuf,
     socket: PathBuf,
     keep: bool,
     process: Child,
@@ -126,7 +127,8 @@ impl Control {
         let name = format!("control-{number}.lab.test");
         let address = format!("10.77.{}.{}", 1 + number / 250, number % 250 + 1);
         let network = lab.network();
-        ip(&format!("-n {network} addr add {address}/16 dev br0"))?;
+        let group = lab.group("servers")?;
+        ip(&group, &format!("-n {network} addr add {address}/16 dev br0"))?;
         let socket = lab.dir().join(format!("control-{number}.sock"));
         let names = [&[&*name], ADDRESSES].concat().join(",");
         let (at, dir) = (socket.to_string_lossy(), lab.dir().to_string_lossy());
@@ -134,7 +136,7 @@ impl Control {
             ["control", "-address", &address, "-names", &names, "-domain", domain, "-socket", &at, "-authority", &dir];
         let process = lab.serve(&format!("control-{number}"), &made::servers()?, &words, &socket)?;
         lab.name_for_all(&name, &address)?;
-        Ok(Self { name, domain: domain.to_owned(), address, network, socket, keep: !lab.is_owned(), process })
+        Ok(Self { name, domain: domain.to_owned(), address, network, group, socket, keep: !lab.is_owned(), process })
     }
 
     /// Its URL: what `login_server` is set to.
@@ -255,7 +257,10 @@ impl Control {
     /// When the rule cannot be set.
     pub fn blackhole(&self, host: &Host, on: bool) -> Result<()> {
         let verb = if on { "add" } else { "delete" };
-        ip(&format!("-n {} rule {verb} from {} to {} blackhole", self.network, self.address, host.address()))
+        ip(
+            &self.group,
+            &format!("-n {} rule {verb} from {} to {} blackhole", self.network, self.address, host.address()),
+        )
     }
 
     /// Takes its address away, so that connections to it are refused, or gives it back.
@@ -264,7 +269,10 @@ impl Control {
     /// When the rule cannot be set.
     pub fn unreachable(&self, host: &Host, on: bool) -> Result<()> {
         let verb = if on { "add" } else { "delete" };
-        ip(&format!("-n {} rule {verb} from {} to {} unreachable", self.network, self.address, host.address()))
+        ip(
+            &self.group,
+            &format!("-n {} rule {verb} from {} to {} unreachable", self.network, self.address, host.address()),
+        )
     }
 
     /// Its nodes, in no particular order.

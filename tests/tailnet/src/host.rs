@@ -20,7 +20,7 @@ use crate::interrupt;
 use crate::lab::{Lab, lock, spawn_in, tail};
 use crate::made;
 use crate::order::order;
-use crate::program::{bound, in_namespace, ip, run};
+use crate::program::{grouped, in_namespace, ip, run};
 use crate::road::Road;
 use crate::traces::remove_group;
 use crate::web::{Fault, Request};
@@ -70,6 +70,7 @@ pub struct Host {
     dir: PathBuf,
     namespace: String,
     group: PathBuf,
+    servers: PathBuf,
     lowest: String,
     web: PathBuf,
     keep: bool,
@@ -103,6 +104,7 @@ impl Host {
             address: format!("10.77.{}.{}", 16 + number / 250, number % 250 + 1),
             namespace: format!("{}{part}", lab.prefix()),
             group: lab.group(&part)?,
+            servers: lab.group("servers")?,
             lowest,
             web: lab.dir().join("web.sock"),
             keep: !lab.is_owned(),
@@ -391,7 +393,7 @@ impl Host {
         fs::create_dir(&disk)?;
         if let Some(size) = spec.disk_mib {
             let options = format!("size={size}m,mode=755");
-            run(bound("mount").args(["-t", "tmpfs", "-o", &options, "lab-disk"]).arg(&disk))?;
+            run(grouped(&self.servers, "mount").args(["-t", "tmpfs", "-o", &options, "lab-disk"]).arg(&disk))?;
         }
         let upper = self.upper();
         fs::create_dir_all(upper.join("etc/ssh"))?;
@@ -429,6 +431,7 @@ impl Host {
 
     fn make_network(&self, lab: &Lab, spec: &Spec) -> Result<()> {
         let (own, all, part) = (&self.namespace, lab.network(), &self.part);
+        let ip = |line: &str| ip(&self.servers, line);
         ip(&format!("netns add {own}"))?;
         ip(&format!("-n {own} link set lo up"))?;
         match &spec.road {
@@ -459,7 +462,7 @@ impl Host {
             link.kill()?;
             link.wait()?;
         }
-        ip(&format!("netns delete {}", self.namespace))?;
+        ip(&self.servers, &format!("netns delete {}", self.namespace))?;
         let disk = self.dir.join("disk");
         if fs::read_to_string("/proc/mounts")?.lines().any(|line| line.split(' ').nth(1).map(Path::new) == Some(&*disk))
         {

@@ -18,7 +18,7 @@ use crate::host::{Host, Spec};
 use crate::interrupt;
 use crate::made;
 use crate::order::order;
-use crate::program::{in_namespace, ip, run};
+use crate::program::{grouped, in_namespace, ip, run};
 use crate::traces::{LABS, alone, down, group, prefix, raise_inotify, started, sweep};
 
 const GATEWAY: &str = "10.77.0.1";
@@ -145,6 +145,9 @@ impl Lab {
             boots: Mutex::default(),
         };
         let network = lab.network();
+        let servers_group = lab.group("servers")?;
+        fs::create_dir_all(&servers_group)?;
+        let ip = |line: &str| ip(&servers_group, line);
         ip(&format!("netns add {network}"))?;
         ip(&format!("-n {network} link set lo up"))?;
         ip(&format!("-n {network} link add br0 type bridge"))?;
@@ -301,10 +304,8 @@ pub(crate) fn spawn_in(group: &Path, inner: &Command, log: &Path) -> Result<Chil
     let _adding = interrupt::adding();
     fs::create_dir_all(group).with_context(|| group.display().to_string())?;
     let log = File::create(log)?;
-    let mut command = Command::new("sh");
-    // The shell goes into the group and then becomes the program, so that its id is the program's.
-    command.args(["-c", r#"echo $$ >"$0" && exec "$@""#]).arg(group.join("cgroup.procs"));
-    command.arg(inner.get_program()).args(inner.get_args());
+    let mut command = grouped(group, inner.get_program());
+    command.args(inner.get_args());
     command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().context("sh did not start")
 }

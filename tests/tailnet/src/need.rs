@@ -13,7 +13,6 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("gpg", "gpg"),
     ("nsenter", "util-linux"),
     ("unshare", "util-linux"),
-    ("setpriv", "util-linux"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
     ("dpkg-deb", "dpkg"),

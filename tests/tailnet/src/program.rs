@@ -2,6 +2,7 @@
 //!
 //! Not for: the product, which has [`lab::product`].
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -27,18 +28,19 @@ pub(crate) fn run(command: &mut Command) -> Result<String> {
     bail!("`{name} {}` ended with {}:\n{last}", words.join(" "), output.status)
 }
 
-/// A command that changes the machine. It is killed when this process is, so that it changes nothing after somebody has
-/// ended the lab that it works for.
-pub(crate) fn bound(program: &str) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", program]);
+/// A command that goes into this control group first, and does nothing where the group is gone. So whoever ends the group
+/// ends it too, and it changes nothing afterwards, whatever became of the process that started it.
+pub(crate) fn grouped(group: &Path, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("sh");
+    // The shell becomes the program, so that its id is the program's.
+    command.args(["-c", r#"echo $$ >"$0" && exec "$@""#]).arg(group.join("cgroup.procs")).arg(program);
     command
 }
 
-/// `ip` with the words of one line.
-pub(crate) fn ip(line: &str) -> Result<()> {
+/// `ip` with the words of one line, in that control group.
+pub(crate) fn ip(group: &Path, line: &str) -> Result<()> {
     let _adding = interrupt::adding();
-    run(bound("ip").args(line.split_whitespace())).map(drop)
+    run(grouped(group, "ip").args(line.split_whitespace())).map(drop)
 }
 
 /// A command that runs in a network namespace, as itself: it is the same process, so it can be ended by its id.

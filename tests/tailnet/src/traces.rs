@@ -48,11 +48,9 @@ pub fn down(name: &str) -> Result<()> {
     let _alone = alone()?;
     let group = group(name)?;
     let end = Instant::now() + Duration::from_secs(20);
-    loop {
+    // Until the group is gone: whatever still wants to add something goes into it first, and then it cannot.
+    while group.exists() {
         let processes = processes(&group);
-        if processes.is_empty() {
-            break;
-        }
         ensure!(Instant::now() < end, "processes of lab {name} do not end: {processes:?}");
         for id in processes {
             if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
@@ -60,7 +58,8 @@ pub fn down(name: &str) -> Result<()> {
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(10));
+        remove_group(name);
     }
     let dir = Path::new(LABS).join(name);
     for mount in mounts_below(&dir) {
@@ -158,7 +157,7 @@ fn remove_groups(group: &Path) {
         }
     }
     // A process that has just ended is still counted for a moment.
-    for _ in 0..100 {
+    for _ in 0..20 {
         match fs::remove_dir(group) {
             Err(error) if error.raw_os_error() == Some(16) => std::thread::sleep(Duration::from_millis(10)),
             _ => return,

@@ -166,7 +166,10 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         "J10",
         "stopped: brought up without key or flag; expired: joined again",
-        &[(JOINING, "j10_a_stopped_member_is_brought_up_without_a_key_and_without_a_flag")],
+        &[
+            (JOINING, "j10_a_stopped_member_is_brought_up_without_a_key_and_without_a_flag"),
+            (JOINING, "j10_a_key_that_expired_while_the_member_was_stopped_is_told_and_the_next_run_joins"),
+        ],
         "",
     ),
     row(
@@ -178,7 +181,10 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         "J12",
         "an OAuth client's secret works as a key",
-        &[(JOINING, "j12_an_oauth_secret_needs_tags_and_makes_lasting_members_that_need_no_approval")],
+        &[
+            (JOINING, "j12_an_oauth_secret_needs_tags_and_makes_lasting_members_that_need_no_approval"),
+            (JOINING, "j12_what_an_operator_has_put_behind_an_oauth_secret_stays_and_the_rest_is_added"),
+        ],
         "",
     ),
     row(

@@ -5,7 +5,8 @@
 //! [`Host::ensure_installed`] and [`Host::ensure_joined`], are this chain for one goal.
 //! Not for: many hosts ([`crate::fleet`]), connecting ([`crate::ssh`]).
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::call::{Reach, Record};
@@ -33,13 +34,16 @@ pub struct Host {
     network: Network,
     name: String,
     session: Session,
+    /// The steps that were told to begin: planned anew, they are not told again.
+    told: BTreeSet<String>,
     tell: Arc<dyn Tell + Send + Sync>,
 }
 
 impl Network {
     /// A machine to work on, over a transport that is connected to it.
     pub fn on(&self, name: &str, transport: Box<dyn Transport>, tell: Arc<dyn Tell + Send + Sync>) -> Host {
-        Host { network: self.clone(), name: name.to_owned(), session: Session::new(transport), tell }
+        let told = BTreeSet::new();
+        Host { network: self.clone(), name: name.to_owned(), session: Session::new(transport), told, tell }
     }
 }
 
@@ -154,17 +158,26 @@ impl Host {
         call: impl FnOnce(&mut Reach<'_>) -> T,
     ) -> (T, Record) {
         let provider = self.network.provider();
-        let mut reach = Reach::new(
-            &self.name,
-            &mut self.session,
-            provider.policy(),
-            self.network.config(),
-            act,
-            until,
-            self.tell.as_ref(),
-        );
+        let once = StepsOnce { tell: self.tell.as_ref(), told: Mutex::new(&mut self.told) };
+        let mut reach =
+            Reach::new(&self.name, &mut self.session, provider.policy(), self.network.config(), act, until, &once);
         let said = call(&mut reach);
         (said, reach.into_record())
+    }
+}
+
+/// Tells on what it hears, but not twice that a step begins: a machine that was held is planned for anew.
+struct StepsOnce<'a> {
+    tell: &'a dyn Tell,
+    told: Mutex<&'a mut BTreeSet<String>>,
+}
+
+impl Tell for StepsOnce<'_> {
+    fn tell(&self, event: Event) {
+        match &event {
+            Event::Step { id, .. } if !self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) => {}
+            _ => self.tell.tell(event),
+        }
     }
 }
 
@@ -307,7 +320,8 @@ impl Consented<'_> {
 /// need not fit any more, so the machine is planned for anew; what this run has changed until then is kept in mind.
 pub(crate) struct Patience {
     until: Until,
-    told: bool,
+    /// How the machine was found held last.
+    held: Option<Failed>,
     changed: Changed,
     steps: Vec<Step>,
 }
@@ -315,7 +329,7 @@ pub(crate) struct Patience {
 impl Patience {
     /// Five minutes, or what is left for this machine.
     pub(crate) fn new(until: &Until) -> Self {
-        Self { until: until.sooner(HELD), told: false, changed: Changed::Nothing, steps: Vec::new() }
+        Self { until: until.sooner(HELD), held: None, changed: Changed::Nothing, steps: Vec::new() }
     }
 
     /// After an apply of `steps` that failed: whether to plan anew, once the other run has had a moment to end.
@@ -323,12 +337,12 @@ impl Patience {
         if failed.kind != Kind::Busy {
             return false;
         }
-        if !self.told {
-            self.told = true;
+        if self.held.is_none() {
             let then = if failed.provider.is_none() { "waiting for it" } else { "planning anew" };
             let message = format!("{}; {then}", boundary::text::one_line(failed.headline()));
             tell.tell(Event::Log { host: host.to_owned(), level: Level::Warn, message });
         }
+        self.held = Some(failed.clone());
         if failed.changed != Changed::Nothing {
             self.changed = self.changed.max(failed.changed);
             self.steps = self.all(steps.to_vec());
@@ -347,8 +361,12 @@ impl Patience {
         self.changed != Changed::Nothing
     }
 
-    /// The failure with all that was changed.
-    pub(crate) fn failed(&self, mut failed: Failed) -> Failed {
+    /// The failure with all that was changed. Where the time for the machine was spent with waiting, that is the failure.
+    pub(crate) fn failed(&self, failed: Failed) -> Failed {
+        let mut failed = match &self.held {
+            Some(held) if failed.kind == Kind::TimedOut && failed.changed == Changed::Nothing => held.clone(),
+            _ => failed,
+        };
         failed.changed = failed.changed.max(self.changed);
         failed
     }

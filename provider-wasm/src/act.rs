@@ -183,7 +183,7 @@ pub(crate) fn run(act: Act, mut commands: Vec<Command>, hands: Hands<'_>) -> Res
     Ok((outputs, probe::read(&looks)?))
 }
 
-/// Finishes what an earlier run of the package manager has left half done: the script cannot, and may not say so.
+/// Finishes what an earlier run of the package manager has left half done: the script cannot.
 fn finish_packages(half: &[Half], hands: Hands<'_>) -> Result<(Vec<Output>, Facts), Failure> {
     let quiet = |words: &[&str]| Command { env: QUIET.to_vec(), ..root(words, 600_000) };
     let mut commands = vec![quiet(&["dpkg", "--configure", "-a"])];
@@ -320,7 +320,8 @@ pub(crate) fn logout(act: Act, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<
     let command = || vec![root(&["tailscale", "logout"], 30_000)];
     let (mut outputs, facts) = run(act, command(), hands)?;
     let mut after = settle(facts, Patience::Booting, hands.look, wanted)?;
-    // Behind a log-out that was cut off, releases up to 1.86 have lost the key from their memory, and not from their disk.
+    // Behind a log-out that was cut off, releases up to 1.86 have lost the key from their memory, and not
+    // from their disk; 1.102 was seen so when the power had gone in the middle of one.
     if outputs.iter().any(|output| output.stderr.contains("no nodekey to log out"))
         && matches!(after.state, State::HalfLoggedOut(_))
     {

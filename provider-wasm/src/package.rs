@@ -1,8 +1,8 @@
 //! What the package manager says of the two packages that the install script brings.
 //!
-//! `dpkg` that is killed at its work leaves a package half done. `apt-get`, and so the install script, then does nothing
-//! (100, *dpkg was interrupted*), or takes a client that is not there for the newest one and exits 0. So it is asked for
-//! in the same batch as everything else. Not for: how a half-done package is finished ([`crate::act`]).
+//! `dpkg` that is killed at its work leaves a package half done, and `apt-get`, and so the install script, does nothing for
+//! anybody before that is mended (100, *dpkg was interrupted*). A client that is half there may even run. So it is asked
+//! for in the same batch as everything else. Not for: how a half-done package is finished ([`crate::act`]).
 
 use crate::port::{Ending, Output};
 

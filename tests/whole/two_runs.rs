@@ -134,6 +134,7 @@ fn a_run_that_finds_a_host_held_says_by_whom_and_since_when_and_waits() {
     let (first, second) = (ran(first), ran(second));
     assert_eq!((first.code, second.code), (Some(0), Some(0)), "{}{}", first.stderr, second.stderr);
     assert_eq!(second.stderr.matches("waiting for it").count(), 1, "{}", second.stderr);
+    assert_eq!(second.stderr.matches(": join example.ts.net").count(), 1, "a step begins once: {}", second.stderr);
     assert!(second.stderr.contains("1 host is right, nothing was changed"), "{}", second.stderr);
     assert_eq!(count(&site, "app-1", "tailscale up"), 1);
 }

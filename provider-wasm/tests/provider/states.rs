@@ -31,7 +31,7 @@ fn states() -> Vec<(State, &'static str)> {
         (State::NoClient, "No `tailscale` on the PATH."),
         (
             half("half-installed", State::NoClient),
-            "`dpkg` was cut off at its package. `apt-get`, and so the script, would do nothing, or say that all is well.",
+            "`dpkg` was cut off at its package. Before it is told to finish, `apt-get`, and so the script, does nothing.",
         ),
         (half("half-configured", down(Down::Stopped)), "The same, a little later."),
         (half("unpacked", State::Member(Link::Online, Gap::None)), "The same at an upgrade."),

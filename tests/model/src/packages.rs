@@ -116,10 +116,7 @@ impl Machine {
         if self.apt.interrupted {
             return recorded(100, recorded!("dpkg-interrupted"));
         }
-        if self.apt.tailscale == Package::HalfInstalled {
-            // It takes what is half there for the newest version, and says that all went well.
-            return recorded(0, recorded!("dpkg-half-installed"));
-        }
+        let half = self.apt.tailscale == Package::HalfInstalled;
         match (world.fault, self.apt.disk) {
             (Some(Fault::Package503), _) => return recorded(100, recorded!("repo-deb503")),
             (Some(Fault::PackageCut), _) => return recorded(100, recorded!("repo-debtrunc")),
@@ -133,6 +130,7 @@ impl Machine {
         self.set_up(world, now_ms);
         match self.apt.other_repository {
             OtherRepository::Unresolvable => recorded(0, recorded!("otherrepo-unresolvable")),
+            _ if half => recorded(0, recorded!("dpkg-half-installed")),
             _ => recorded(0, recorded!("ok")),
         }
     }

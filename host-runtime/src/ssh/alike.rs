@@ -108,7 +108,9 @@ impl Telling {
         // No file at all is nothing to share an answer about; more likely these are words that are not known here.
         files.peek()?;
         for file in files {
-            telling.add(&std::fs::read_to_string(file.trim_end()).ok()?)?;
+            let file = Path::new(file.trim_end());
+            // Of a pipe, `ssh` has had what there was: to read there again would wait without an end.
+            telling.add(&file.is_file().then(|| std::fs::read_to_string(file).ok()).flatten()?)?;
         }
         Some(telling)
     }
@@ -196,6 +198,10 @@ mod tests {
         assert!(telling("CanonicalizeHostname no\nIdentityFile \"~/my keys/%h\"\nSendEnv LANG LC_*\n").is_some());
         assert_eq!(Telling::read(""), None, "no file");
         assert_eq!(Telling::read("debug1: Reading configuration data /no/such/file\r\n"), None);
+        let dir = tempfile::tempdir().expect("a directory");
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).expect("made");
+        assert_eq!(Telling::read(&format!("debug1: Reading configuration data {}\r\n", pipe.display())), None);
     }
 
     #[test]

@@ -263,18 +263,6 @@ impl Control {
         )
     }
 
-    /// Takes its address away, so that connections to it are refused, or gives it back.
-    ///
-    /// # Errors
-    /// When the rule cannot be set.
-    pub fn unreachable(&self, host: &Host, on: bool) -> Result<()> {
-        let verb = if on { "add" } else { "delete" };
-        ip(
-            &self.group,
-            &format!("-n {} rule {verb} from {} to {} unreachable", self.network, self.address, host.address()),
-        )
-    }
-
     /// Its nodes, in no particular order.
     ///
     /// # Errors

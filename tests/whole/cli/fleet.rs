@@ -1,13 +1,13 @@
 //! Many hosts: what is done once, what is done together, and how a run ends before its time.
 
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader};
-use std::os::fd::OwnedFd;
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lab::site::{Site, Spec};
 use lab::wan::{Road, Wan};
-use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tailscale_model::{Machine, World};
@@ -178,28 +178,35 @@ fn a_reader_that_goes_away_changes_neither_what_is_done_nor_the_exit_code() {
     }
 }
 
-/// A control machine whose `known_hosts` is a pipe to which nobody writes, so that a host's thread hangs in a call that
-/// nothing interrupts: the run, and our end of the pipe, which was taken when it did.
-fn hanging(site: &Site) -> (std::process::Child, OwnedFd) {
-    let pipe = site.dir().join("pipe");
-    if !pipe.exists() {
-        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let text = std::fs::read_to_string(site.file()).unwrap();
-        let known = site.known_hosts().display().to_string();
-        assert!(text.contains(&known), "{text}");
-        std::fs::write(site.file(), text.replace(&known, &pipe.display().to_string())).unwrap();
+/// A control machine that does not get its private key opened: we have a lease on the file, and the kernel lets nobody
+/// else open it before we give that back, or 45 seconds have passed. So a host's thread hangs in a call that nothing
+/// interrupts: the run, and the lease, which somebody waits for. `None` on a file system without leases.
+fn hanging(site: &Site) -> Option<(std::process::Child, File)> {
+    let key = site.dir().join("id_ed25519");
+    let file = OpenOptions::new().read(true).write(true).open(&key).unwrap();
+    // A signal that is ignored where nobody handles it: the usual one would end this process.
+    lease(&file, F_SETSIG, libc::SIGURG).unwrap();
+    if let Err(error) = lease(&file, libc::F_SETLEASE, libc::F_WRLCK) {
+        println!("SKIPPED: no lease on {}: {error}", key.display());
+        return None;
     }
     let child = site.cli(["plan"]).start().unwrap();
     let begun = Instant::now();
-    loop {
-        // Only while somebody waits to read from it can it be opened for writing.
-        match rustix::fs::open(&pipe, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(end) => return (child, end),
-            Err(error) => assert_eq!(error, rustix::io::Errno::NXIO),
-        }
-        assert!(begun.elapsed() < Duration::from_secs(30), "known_hosts was not read");
+    // It is another one as soon as somebody waits.
+    while lease(&file, libc::F_GETLEASE, 0).unwrap() == libc::F_WRLCK {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the key was not opened");
         std::thread::sleep(Duration::from_millis(5));
     }
+    Some((child, file))
+}
+
+/// From `fcntl.h` of Linux; the libc crate lacks it.
+const F_SETSIG: libc::c_int = 10;
+
+fn lease(file: &File, command: libc::c_int, value: libc::c_int) -> std::io::Result<libc::c_int> {
+    // SAFETY: the descriptor is open, and none of the three commands takes a pointer.
+    let answer = unsafe { libc::fcntl(file.as_raw_fd(), command, value) };
+    if answer < 0 { Err(std::io::Error::last_os_error()) } else { Ok(answer) }
 }
 
 #[test]
@@ -208,16 +215,17 @@ fn a_host_that_hangs_is_left_behind_within_five_seconds_and_a_second_signal_ends
     site.host("app-1", Spec::of(Machine::bare("app-1"))).unwrap();
     let signal = |child: &std::process::Child, signal| kill_process(Pid::from_child(child), signal).unwrap();
 
-    let (mut child, _end) = hanging(&site);
+    let Some((mut child, held)) = hanging(&site) else { return };
     let begun = Instant::now();
     signal(&child, Signal::TERM);
     let stderr = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{stderr}");
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert!(stderr.contains("the run was cancelled, and this host did not stop in time"), "{stderr}");
+    drop(held);
 
-    let (mut child, _end) = hanging(&site);
+    let Some((mut child, _held)) = hanging(&site) else { return };
     signal(&child, Signal::INT);
     let mut told = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(told.any(|line| line.starts_with("interrupted:")));

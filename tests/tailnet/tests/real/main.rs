@@ -24,6 +24,7 @@ mod contract;
 mod cuts;
 mod daemon;
 mod failing;
+mod fleet;
 mod installer;
 mod journey;
 mod lab;
@@ -54,6 +55,8 @@ const ALL: &[(&str, &[Test])] = &[
     ("installer", installer::TESTS),
     ("users", users::TESTS),
     ("cuts", cuts::TESTS),
+    // Last, since it takes the whole machine.
+    ("fleet", fleet::TESTS),
 ];
 
 fn main() -> std::process::ExitCode {

@@ -165,7 +165,7 @@ fn a_node_that_its_server_forgets_expires_or_does_not_answer_is_told_as_that(cas
 
     // J8: connected no more, right in every other way: success, a warning, and nothing is done.
     let before = identity(&project["app-1"])?;
-    control.unreachable(&project["app-1"], true)?;
+    control.blackhole(&project["app-1"], true)?;
     // What is open would only be missed after two minutes.
     project["app-1"].sh(&format!("ss --kill --tcp dst {}", control.address()))?;
     until("the daemon has lost its control server", || Ok(!backend(&project["app-1"])?.1))?;
@@ -173,7 +173,7 @@ fn a_node_that_its_server_forgets_expires_or_does_not_answer_is_told_as_that(cas
     let status = project.run("status")?;
     ensure!(status.code == Some(0) && status.stderr.contains("warning[offline]  app-1"), "{status:?}");
     ensure!(identity(&project["app-1"])? == before, "it was touched");
-    control.unreachable(&project["app-1"], false)?;
+    control.blackhole(&project["app-1"], false)?;
     until_online(&project["app-1"])?;
 
     // Expired on the server, while it runs.

@@ -403,7 +403,7 @@ impl Host {
         let name = &self.name;
         write("etc/hostname", format!("{name}\n").as_bytes())?;
         write("etc/hosts", format!("127.0.0.1 localhost\n127.0.1.1 {name}\n").as_bytes())?;
-        write("etc/resolv.conf", b"nameserver 10.77.0.1\noptions timeout:1 attempts:2\n")?;
+        write("etc/resolv.conf", b"nameserver 10.77.0.1\noptions timeout:1 attempts:5\n")?;
         let id = fs::read_to_string("/proc/sys/kernel/random/uuid")?.replace('-', "");
         write("etc/machine-id", id.as_bytes())?;
         fs::copy(lab.dir().join("id_ed25519.pub"), upper.join("etc/ssh/lab_authorized_keys"))?;

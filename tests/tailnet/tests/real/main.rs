@@ -24,7 +24,6 @@ mod contract;
 mod cuts;
 mod daemon;
 mod failing;
-mod fleet;
 mod installer;
 mod journey;
 mod lab;
@@ -55,8 +54,6 @@ const ALL: &[(&str, &[Test])] = &[
     ("installer", installer::TESTS),
     ("users", users::TESTS),
     ("cuts", cuts::TESTS),
-    // Last, since it takes the whole machine.
-    ("fleet", fleet::TESTS),
 ];
 
 fn main() -> std::process::ExitCode {

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use lab::site::{Site, Spec};
+use stagecraft_net::engine::{HOST_STACK, Limits};
 use tailscale_model::{Machine, World};
 
 use crate::ground::{Place, Script, TAG, TAILNET, Yard, place};
-use crate::measure::high_water;
+use crate::measure::{held_by, high_water, proportional};
 use crate::noop::mib;
 use crate::peers::{Peer, Tools};
 use crate::results::Crowd;
@@ -83,7 +84,8 @@ fn pass(command: &mut Command, site: &Site, gate: &Path, hosts: usize, dir: &Pat
         }
         std::thread::sleep(Duration::from_millis(100));
     };
-    let in_flight = high_water(child.id());
+    let (in_flight, mut resident) = (proportional(child.id()), high_water(child.id()));
+    let held = held_by(child.id(), Limits::default().stack + HOST_STACK);
     if let Err(why) = came {
         let _ = child.kill();
         child.wait()?;
@@ -97,7 +99,8 @@ fn pass(command: &mut Command, site: &Site, gate: &Path, hosts: usize, dir: &Pat
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        peak = high_water(child.id()).or(peak);
+        peak = peak.max(proportional(child.id()));
+        resident = high_water(child.id()).or(resident);
         if begun.elapsed() > 2 * PATIENCE {
             let _ = child.kill();
             child.wait()?;
@@ -108,5 +111,7 @@ fn pass(command: &mut Command, site: &Site, gate: &Path, hosts: usize, dir: &Pat
     // Hosts that are clones of each other, or have another's name, may be told as that; a signal or a usage error is not.
     ensure!(matches!(status.code(), Some(0 | 10)), "{status}:\n{}", fs::read_to_string(&err).unwrap_or_default());
     let mib = |kib: Option<u64>| kib.map(mib).context("the memory of the product");
-    Ok(Crowd { hosts, in_flight: mib(in_flight)?, peak: mib(peak)? })
+    let held = held.unwrap_or_default().into_iter().map(|(kind, kib)| Ok((kind, mib(Some(kib))?)));
+    let held = held.collect::<Result<_>>()?;
+    Ok(Crowd { hosts, in_flight: mib(in_flight)?, peak: mib(peak)?, resident: mib(resident)?, held })
 }

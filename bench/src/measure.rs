@@ -2,6 +2,7 @@
 //!
 //! Not for: who is run.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -115,8 +116,9 @@ fn share_memory(one: u32, other: u32) -> bool {
     unsafe { libc::syscall(libc::SYS_kcmp, one, other, MEMORY, 0, 0) == 0 }
 }
 
-/// The process's share of memory, in KiB.
-fn proportional(pid: u32) -> Option<u64> {
+/// The process's share of memory, in KiB: what it or others map many times is counted once.
+#[must_use]
+pub fn proportional(pid: u32) -> Option<u64> {
     number(&std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?, "Pss:")
 }
 
@@ -124,6 +126,37 @@ fn proportional(pid: u32) -> Option<u64> {
 #[must_use]
 pub fn high_water(pid: u32) -> Option<u64> {
     number(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmHWM:")
+}
+
+/// A process's memory now, by what holds it, in KiB: what is mapped many times, by it or by others, is counted once.
+///
+/// A thread's stack is told by its size, which is `stack`, and what `malloc` keeps for threads by its address.
+#[must_use]
+pub fn held_by(pid: u32, stack: usize) -> Option<BTreeMap<String, u64>> {
+    /// `HEAP_MAX_SIZE` of glibc: each heap that is not the main one begins at a multiple of it.
+    const HEAP: usize = 64 << 20;
+    let mut held: BTreeMap<String, u64> = BTreeMap::new();
+    let mut kind = "other";
+    for line in std::fs::read_to_string(format!("/proc/{pid}/smaps")).ok()?.lines() {
+        if let Some(kib) = number(line, "Pss:") {
+            *held.entry(kind.to_owned()).or_default() += kib;
+            continue;
+        }
+        // A line in capitals tells of the mapping above it.
+        let Some((start, end)) = line.split_whitespace().next().and_then(|word| word.split_once('-')) else { continue };
+        let at = |hex| usize::from_str_radix(hex, 16).ok();
+        let (Some(start), Some(end)) = (at(start), at(end)) else { continue };
+        kind = match line.split_whitespace().nth(5) {
+            Some("[heap]") => "heap",
+            Some(file) if file.starts_with("/memfd:") => "other",
+            Some(file) if file.starts_with('/') => "programs and libraries",
+            Some(_) => "other",
+            None if start.is_multiple_of(HEAP) => "heap",
+            None if end - start == stack => "stacks of threads",
+            None => "other",
+        };
+    }
+    Some(held)
 }
 
 /// Memory that is this process's own now, in KiB.

@@ -203,11 +203,17 @@ fn write_page(page: &mut String, results: &Results) -> std::fmt::Result {
     writeln!(
         page,
         "\n## Memory\n\n{} hosts in flight at the same moment, each connected, logged in and in the middle of its exec over real SSH: {} MiB;\n\
-         until the end of the run, with all answers read: {} MiB.",
+         until the end of the run, with all answers read: {} MiB. A page that many guests map and none has written is counted\n\
+         once; as the kernel counts for a process (`VmHWM`), once for each, it is {} MiB.\n\n| held by | |\n|---|---|",
         crowd.hosts,
         short(crowd.in_flight),
-        short(crowd.peak)
+        short(crowd.peak),
+        short(crowd.resident),
     )?;
+    for (kind, mib) in &crowd.held {
+        writeln!(page, "| {kind} | {} MiB |", short(*mib))?;
+    }
+    writeln!(page)?;
     for (name, kib) in &results.live {
         writeln!(page, "A guest of the {name} that waits in a call has {} KiB of its own.", short(*kib))?;
     }

@@ -72,10 +72,16 @@ pub struct Trips {
 pub struct Crowd {
     /// How many were in flight at the same moment, each in the middle of its exec.
     pub hosts: usize,
-    /// The most memory that the product had until then, in MiB.
+    /// The memory that the product had then, in MiB: a page that many guests map and none has written is counted once.
     pub in_flight: f64,
     /// The most memory that it had until its end, in MiB.
     pub peak: f64,
+    /// The most until its end as the kernel counts it for the process, in MiB: such a page for each guest.
+    #[serde(default)]
+    pub resident: f64,
+    /// What held it while they were in flight, in MiB, by kind.
+    #[serde(default)]
+    pub held: BTreeMap<String, f64>,
 }
 
 /// From the start of a process to the first byte of SSH, in milliseconds.

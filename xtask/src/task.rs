@@ -41,7 +41,7 @@ pub(crate) fn picture() -> Done {
 
 /// Measures the product beside its peers, and beside bare wasmtime, as it is released.
 pub(crate) fn bench(args: &[&str]) -> Done {
-    let alone = args.iter().any(|arg| matches!(*arg, "--render" | "--hold" | "--help" | "-h"));
+    let alone = args.iter().any(|arg| matches!(*arg, "--render" | "--hold" | "--crowd" | "--help" | "-h"));
     let python = !alone && !args.contains(&"--no-peers");
     bring(&[BUILD, HOSTS, if python { PYTHON } else { &[] }])?;
     say("building the release, which takes some minutes the first time");

@@ -12,13 +12,14 @@ use bench::{crowd, live, machine, noop, page, python, start, trips};
 const HELP: &str = "\
 Measures the product beside its peers, on stand-in hosts behind real sshds.
 
-Usage: cargo xtask bench [--quick] [--no-peers] [--write-docs] | --render FILE | --hold N
+Usage: cargo xtask bench [--quick] [--no-peers] [--write-docs] | --render FILE | --hold N | --crowd N
 
   --quick        fewer runs over fewer hosts: to see that it works
   --no-peers     without pyinfra and ansible-core, which are installed into a cache otherwise
   --write-docs   writes docs/benchmarks.md, its picture and its JSON
   --render FILE  measures nothing: writes the page from a JSON that was measured before
   --hold N       measures nothing: keeps N hosts up until end of input, for a profiler
+  --crowd N      measures only the memory with N hosts in flight, and shows where it is
 ";
 
 fn main() -> Result<()> {
@@ -36,6 +37,7 @@ fn main() -> Result<()> {
                 return page::write(&serde_json::from_str(&text)?, &docs());
             }
             "--hold" => return hold(words.next().context("--hold takes a number")?.parse()?),
+            "--crowd" => return only_crowd(words.next().context("--crowd takes a number")?.parse()?),
             "--help" | "-h" => {
                 print!("{HELP}");
                 return Ok(());
@@ -63,15 +65,26 @@ fn hold(hosts: usize) -> Result<()> {
     Ok(())
 }
 
-fn measure(quick: bool, peers: bool, out: &Path) -> Result<Results> {
-    let cache = stagecraft_net::engine::user_dir().context("no cache: set HOME")?;
-    let mut tools = Tools {
+/// Measures the memory with so many hosts in flight, and nothing else.
+fn only_crowd(hosts: usize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(&crowd::measure(&tools(&out()?)?, hosts)?)?);
+    Ok(())
+}
+
+/// Everybody but the Python tools.
+fn tools(out: &Path) -> Result<Tools> {
+    Ok(Tools {
         product: lab::product::binary().to_owned(),
         bare: std::env::current_exe()?.with_file_name("bare-ssh2"),
         python: None,
         cache: out.join("cache"),
         at_a_time: AT_A_TIME,
-    };
+    })
+}
+
+fn measure(quick: bool, peers: bool, out: &Path) -> Result<Results> {
+    let cache = stagecraft_net::engine::user_dir().context("no cache: set HOME")?;
+    let mut tools = tools(out)?;
     if peers {
         tools.python = Some(python::install(cache.parent().unwrap_or(&cache))?);
     }

@@ -295,6 +295,10 @@ pub fn render(commands: &[Command], options: &Options<'_>) -> Result<Script, Ren
     let asks = !matches!(options.sudo, Sudo::Free) && needs_root(commands, options);
     Batch { commands, expect: &expect, secrets: &secrets, asks, out: &mut out }.write(options);
     debug_assert_eq!(out.capacity(), room, "the script grew: a copy of a secret may have stayed behind");
+    if secrets.is_empty() && !matches!(options.sudo, Sudo::Password(_)) {
+        // It is kept until its answer has come. With a secret in it, it must not move.
+        out.shrink_to_fit();
+    }
     let line = line(options.search_path, out.len());
     Ok(Script { line, input: out, expect })
 }

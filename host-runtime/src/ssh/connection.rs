@@ -8,6 +8,7 @@ use super::dial::{NoDial, dial};
 use super::error::{ConnectError, NOT_AGREED, Stage};
 use super::link::{Fault, Link, code, code_of};
 use super::login::{NoLogin, log_in};
+use super::piece::{PIECE, Piece};
 use super::proxy::Proxy;
 use super::target::Target;
 use super::trust::{Files, NotTrusted, Trust};
@@ -19,8 +20,6 @@ use crate::until::Until;
 const PREAMBLE: u64 = 256 << 10;
 /// How much may come in an exec besides what is delivered: the protocol's own packets.
 const OVERHEAD: u64 = 16 << 20;
-/// The most that is read, or written, at a time.
-const PIECE: usize = 32 * 1024;
 
 /// One connection to one machine, logged in.
 pub struct Connection {
@@ -181,19 +180,19 @@ impl Connection {
         stream: Stream,
         sink: &mut dyn FnMut(Stream, &[u8]) -> Flow,
     ) -> Result<(Flow, bool), ExecError> {
-        let mut buffer = [0; PIECE];
+        let mut piece = Piece::lend();
         let mut any = false;
         loop {
             let id = match stream {
                 Stream::Out => 0,
                 Stream::Err => ssh2::EXTENDED_DATA_STDERR,
             };
-            match channel.stream(id).read(&mut buffer) {
+            match channel.stream(id).read(&mut piece) {
                 Ok(0) => return Ok((Flow::Go, any)),
                 Ok(n) => {
                     any = true;
                     self.link.wire.allow(4 * n as u64);
-                    if sink(stream, &buffer[..n]) == Flow::Stop {
+                    if sink(stream, &piece[..n]) == Flow::Stop {
                         return Ok((Flow::Stop, any));
                     }
                 }

@@ -38,6 +38,7 @@ pub mod learn;
 mod link;
 mod login;
 mod name;
+mod piece;
 mod proxy;
 mod target;
 mod trust;

@@ -19,11 +19,10 @@ use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags};
 
+use super::piece::{PIECE, Piece};
 use super::proxy::Proxy;
 use crate::until::{Until, Wake};
 
-/// The most that is moved at a time.
-const PORTION: usize = 32 * 1024;
 /// How much of the first bytes is kept: a version line may be 255 bytes long, and lines may stand before it.
 const HEAD: usize = 1024;
 
@@ -203,13 +202,13 @@ impl Wire {
     /// libssh2 may have waited for that room.
     pub(super) fn flush(&mut self) -> io::Result<bool> {
         let mut moved = false;
-        let mut buffer = [0; PORTION];
-        while self.to_net.len() < PORTION {
-            match self.inner.read(&mut buffer) {
+        let mut piece = Piece::lend();
+        while self.to_net.len() < PIECE {
+            match self.inner.read(&mut piece) {
                 Ok(0) => break,
                 Ok(n) => {
                     moved = true;
-                    self.to_net.extend_from_slice(&buffer[..n]);
+                    self.to_net.extend_from_slice(&piece[..n]);
                     self.send();
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -271,17 +270,17 @@ impl Wire {
         if !self.to_lib.is_empty() {
             return Ok(());
         }
-        let mut buffer = [0; PORTION];
-        match self.net.read(&mut buffer) {
+        let mut piece = Piece::lend();
+        match self.net.read(&mut piece) {
             Ok(0) => self.end = Some(End::Closed),
             Ok(n) => {
                 self.traffic.received += n as u64;
                 self.traffic.round_trips += u32::from(self.owed);
                 self.owed = false;
                 let room = HEAD.saturating_sub(self.head.len()).min(n);
-                self.head.extend_from_slice(&buffer[..room]);
+                self.head.extend_from_slice(&piece[..room]);
                 self.allowance = self.allowance.checked_sub(n as u64).ok_or(Halt::Flood)?;
-                self.to_lib.extend_from_slice(&buffer[..n]);
+                self.to_lib.extend_from_slice(&piece[..n]);
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => self.end = Some(End::Broken(plain(&error))),
@@ -296,7 +295,7 @@ impl Wire {
         }
         match self.inner.write(&self.to_lib) {
             Ok(n) => {
-                self.to_lib.drain(..n);
+                take_off(&mut self.to_lib, n);
                 Ok(n > 0)
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(false),
@@ -310,7 +309,7 @@ impl Wire {
                 Ok(n) => {
                     self.traffic.sent += n as u64;
                     self.owed = true;
-                    self.to_net.drain(..n);
+                    take_off(&mut self.to_net, n);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
@@ -324,6 +323,15 @@ impl Wire {
                 }
             }
         }
+    }
+}
+
+/// Takes the first bytes off, and gives the room back with the last ones: what follows is mostly a long wait.
+fn take_off(bytes: &mut Vec<u8>, count: usize) {
+    if count == bytes.len() {
+        *bytes = Vec::new();
+    } else {
+        bytes.drain(..count);
     }
 }
 
@@ -420,7 +428,7 @@ mod tests {
             Duration::from_nanos(((now.tv_sec - from.tv_sec) * 1_000_000_000 + now.tv_nsec - from.tv_nsec) as u64)
         };
         // The network takes nothing: libssh2 writes until nothing more goes, and then somebody must wait.
-        while lib.write(&[0; PORTION]).is_ok() || wire.flush().expect("flushed") {}
+        while lib.write(&[0; PIECE]).is_ok() || wire.flush().expect("flushed") {}
         let start = cpu();
         let until = soon().sooner(Duration::from_millis(300));
         assert!(matches!(wire.turn(&until), Err(Halt::Deadline)));
@@ -428,7 +436,7 @@ mod tests {
 
         // libssh2 reads nothing.
         let mut writer = far.try_clone().expect("a copy");
-        let thread = std::thread::spawn(move || while writer.write(&[0; PORTION]).is_ok() {});
+        let thread = std::thread::spawn(move || while writer.write(&[0; PIECE]).is_ok() {});
         let until = soon().sooner(Duration::from_millis(600));
         let start = cpu();
         while wire.turn(&until).is_ok() {}

@@ -31,6 +31,10 @@ impl<'c, 's> Secrets<'c, 's> {
         Ok(Self(found))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn place(&self, slot: &str) -> usize {
         // Every slot of the batch was collected before the first line was written.
         self.0.iter().position(|(known, _)| *known == slot).unwrap_or(usize::MAX)

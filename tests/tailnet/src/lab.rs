@@ -23,7 +23,10 @@ use crate::program::{grouped, in_namespace, ip, run};
 use crate::traces::{LABS, alone, down, group, prefix, raise_inotify, started, sweep};
 
 const GATEWAY: &str = "10.77.0.1";
+/// The link address of the gateway.
+const GATEWAY_MAC: &str = "02:00:0a:4d:00:01";
 const WEB: &str = "10.77.0.2";
+
 /// A network in which hosts, control servers and the web live, reachable from nowhere else.
 #[derive(Debug)]
 pub struct Lab {
@@ -151,7 +154,9 @@ impl Lab {
         let ip = |line: &str| ip(&servers_group, line);
         ip(&format!("netns add {network}"))?;
         ip(&format!("-n {network} link set lo up"))?;
-        ip(&format!("-n {network} link add br0 type bridge"))?;
+        // With an address of its own: else it takes the lowest of its ports', and each host that comes or goes can cut the
+        // others off from the gateway, until each has asked again who that is: up to a minute.
+        ip(&format!("-n {network} link add br0 address {GATEWAY_MAC} type bridge"))?;
         for address in [GATEWAY, WEB] {
             ip(&format!("-n {network} addr add {address}/16 dev br0"))?;
         }

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     test!(faults_of_the_web_and_of_names_are_one_hosts_own, "", NEWEST),
     test!(a_road_delays_and_a_small_disk_is_small, "", NEWEST),
     test!(nothing_is_left_of_a_lab_that_went_down_or_whose_maker_was_killed, "", NEWEST),
+    test!(the_gateway_stays_who_it_is_whoever_leaves, "", NEWEST),
     test!(every_user_logs_in_or_does_not_as_declared, "", NEWEST),
 ];
 
@@ -311,4 +312,16 @@ fn nothing_is_left_of_a_lab_that_went_down_or_whose_maker_was_killed(_: &Case) -
         gone(&own, what)?;
     }
     Ok(())
+}
+
+fn the_gateway_stays_who_it_is_whoever_leaves(case: &Case) -> Result<()> {
+    let control = case.control("alpha-test.ts.net")?;
+    let host = case.bare("app-1", &control)?;
+    // A bridge without an address of its own takes the lowest of its ports', for as long as that port is there.
+    let low = "ip link add low0 address 02:00:00:00:00:01 type veth peer name low1 && ip link set low0 master br0 up";
+    ensure!(case.lab()?.command().args(["sh", "-c", low]).status()?.success());
+    let before = host.sh("ping -c 1 -W 5 10.77.0.1");
+    ensure!(case.lab()?.command().args(["ip", "link", "del", "low0"]).status()?.success());
+    before?;
+    host.sh("ping -c 1 -W 1 10.77.0.1").map(drop)
 }

@@ -11,6 +11,8 @@ use tailnet_lab::{Host, Project};
 pub(crate) struct Told {
     ran: Ran,
     lines: Vec<Value>,
+    /// What the daemons wrote last, where the run failed: what a test that wanted another end shows.
+    journals: String,
 }
 
 impl Told {
@@ -19,7 +21,8 @@ impl Told {
         let ran = project.run(&format!("{line} --json -vv"))?;
         let lines = ran.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>();
         let lines = lines.with_context(|| format!("{line}: {ran:?}"))?;
-        Ok(Self { ran, lines })
+        let journals = if ran.code == Some(0) { String::new() } else { project.hosts().map(journal).collect() };
+        Ok(Self { ran, lines, journals })
     }
 
     /// How that host ended: its result, or its kind of failure.
@@ -35,7 +38,7 @@ impl Told {
             self.lines[0]["hosts"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for host in hosts {
             let end = self.end(host)?;
-            ensure!(end == wanted, "{host}: {end}, and not {wanted}: {}", self.words());
+            ensure!(end == wanted, "{host}: {end}, and not {wanted}: {}\n{}", self.words(), self.journals);
         }
         ensure!(self.ran.code == Some(code), "exit {:?}, and not {code}: {}", self.ran.code, self.words());
         Ok(self)
@@ -91,6 +94,12 @@ impl Told {
         let told = self.lines.iter().filter(|line| matches!(line["event"].as_str(), Some("done" | "fault")));
         told.map(Value::to_string).collect::<Vec<_>>().join("\n").replace("\\n", "\n").replace("\\\"", "\"")
     }
+}
+
+/// The last that the daemon of a host wrote. A host that does not answer has none.
+fn journal(host: &Host) -> String {
+    let lines = host.sh("journalctl --no-pager -u tailscaled -o short-iso-precise -n 150").unwrap_or_default();
+    format!("---- tailscaled on {} ----\n{lines}", host.name())
 }
 
 /// `up`, which ends so on every host.

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `/usr/local/sbin` | the stand-in programs that the host has at the moment |
 //! | `/etc/os-release`, `/etc/passwd`, `/etc/shadow` | the host's own |
+//! | `/etc/hosts` | the host's own, where it knows names that nobody else does ([`Room::knows`]) |
 //! | `/run`, `/dev/shm` | the host's own, empty at first |
 //! | everything else | the machine's |
 //!
@@ -89,6 +90,15 @@ impl Room {
         Ok(room)
     }
 
+    /// Makes names known in the room that are not known outside of it, all of this machine's loopback.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn knows(&self, names: &[&str]) -> Result<()> {
+        let text: String = ["localhost"].iter().chain(names).map(|name| format!("127.0.0.1 {name}\n")).collect();
+        Ok(fs::write(self.dir.join("etc/hosts"), text)?)
+    }
+
     /// Who logs in.
     #[must_use]
     pub fn login(&self) -> Login {
@@ -138,6 +148,9 @@ impl Room {
                 ("shm", "/dev/shm"),
             ] {
                 say(&["-b", &format!("{dir}/{inside}:{seen}")]);
+            }
+            if self.dir.join("etc/hosts").exists() {
+                say(&["-b", &format!("{dir}/etc/hosts:/etc/hosts")]);
             }
             for real in fs::read_to_string(self.dir.join("covered")).unwrap_or_default().lines() {
                 say(&["-b", &format!("{dir}/bin/.stand-in:{real}")]);

@@ -7,6 +7,7 @@ mount --bind "$dir/shm" /dev/shm
 mount --bind "$dir/bin" /usr/local/sbin
 mount --bind "$dir/etc/passwd" /etc/passwd
 mount --bind "$dir/etc/shadow" /etc/shadow
+[ ! -e "$dir/etc/hosts" ] || mount --bind "$dir/etc/hosts" /etc/hosts
 mount --bind "$dir/etc/os-release" "$(readlink -f /etc/os-release)"
 # Real programs of the names that the stand-in answers to. It says that they are not there, as long as they are not.
 while read -r real; do

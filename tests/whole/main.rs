@@ -23,3 +23,4 @@ mod sudo;
 mod terminal;
 mod trust;
 mod two_runs;
+mod walk;

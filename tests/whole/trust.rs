@@ -7,7 +7,7 @@ use std::process::Command;
 
 use lab::product::on_terminal;
 use lab::site::{Site, Spec};
-use lab::sshd::{self, KeyType};
+use lab::sshd::{self, KeyType, Sshd};
 use tailscale_model::{Machine, World};
 
 /// Hosts `app-1` and on, and a file of known hosts that knows none of them.
@@ -159,4 +159,58 @@ fn a_key_that_changed_is_replaced_only_where_that_is_asked_for() {
     assert!(trust.stdout.contains("replaces"), "{}", trust.stdout);
     assert!(known(&site).starts_with("elsewhere ssh-ed25519"), "{}", known(&site));
     assert_eq!(site.cli(["plan"]).run().unwrap().code, Some(0));
+}
+
+#[test]
+fn what_the_persons_own_files_know_is_taken_over_into_the_projects() {
+    let site = strangers(2, &[KeyType::Ed25519]);
+    let own = site.dir().join("own");
+    fs::copy(site["app-1"].sshd().known_hosts(), &own).unwrap();
+    fs::write(site.dir().join("own_config"), format!("Host *\n  UserKnownHostsFile {}\n", own.display())).unwrap();
+    let trust = site.cli(["trust", "-F", "own_config"]).run().unwrap();
+    assert_eq!(trust.code, Some(10), "{}", trust.stderr);
+    let taken =
+        format!("app-1  new  ssh-ed25519 {}  your own known_hosts", fingerprint(&site, "app-1", KeyType::Ed25519));
+    assert!(trust.stdout.contains(&taken), "{}", trust.stdout);
+    assert!(trust.stderr.contains("error[host-key]  app-2"), "{}", trust.stderr);
+    assert_eq!(known(&site).lines().count(), 3);
+}
+
+/// A fleet behind a bastion that a stranger came to know by the console's log, and one that is somebody else's.
+#[test]
+fn a_bastion_comes_before_the_hosts_behind_it_and_a_fingerprint_speaks_for_it_too() {
+    let site = strangers(2, &[KeyType::Ed25519]);
+    let client = fs::read_to_string(site.key().with_extension("pub")).unwrap();
+    let bastion = Sshd::with(&sshd::Options { authorized: vec![client], ..sshd::Options::default() }).unwrap();
+    let place = format!("{}@localhost:{}", bastion.user(), bastion.port());
+    let text = fs::read_to_string(site.file()).unwrap();
+    fs::write(site.file(), text.replace("    ssh:\n", &format!("    ssh:\n      jump: {place}\n"))).unwrap();
+    let print = |sshd: &Sshd| {
+        let shown = Command::new("ssh-keygen").arg("-lf").arg(sshd.dir().join("host_ed25519.pub")).output().unwrap();
+        String::from_utf8(shown.stdout).unwrap().split(' ').nth(1).unwrap().to_owned()
+    };
+    let hosts = format!("app-1 {}\napp-2 {}\n", print(site["app-1"].sshd()), print(site["app-2"].sshd()));
+    let log = site.dir().join("console.log");
+
+    // Somebody else's key for the bastion: nobody goes further, whatever is known of the hosts.
+    fs::write(&log, format!("{hosts}localhost {}\n", print(site["app-1"].sshd()))).unwrap();
+    let wrong = site.cli(["trust", "--fingerprints", "console.log", "--json"]).run().unwrap();
+    assert_eq!(wrong.code, Some(10), "{}", wrong.stdout);
+    let lines: Vec<serde_json::Value> = wrong.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["hosts"], serde_json::json!([place, "app-1", "app-2"]));
+    let kinds: Vec<_> =
+        lines.iter().filter_map(|line| line["result"]["failed"]["kind"].as_str().or(line["kind"].as_str())).collect();
+    assert_eq!(kinds, ["host-key", "skipped", "skipped"], "{}", wrong.stdout);
+    let reached = |site: &Site| site.hosts().iter().map(|host| host.sshd().connections()).sum::<usize>();
+    assert_eq!((reached(&site), known(&site).as_str()), (0, "# nobody\n%%% junk\n"));
+
+    fs::write(&log, format!("{hosts}localhost {}\n", print(&bastion))).unwrap();
+    let trust = site.cli(["trust", "--fingerprints", "console.log"]).run().unwrap();
+    assert_eq!(trust.code, Some(0), "{}{}", trust.stdout, trust.stderr);
+    assert!(trust.stdout.starts_with(&format!("{place}  new  ssh-ed25519 {}", print(&bastion))), "{}", trust.stdout);
+    assert_eq!(known(&site).lines().count(), 5, "{}", known(&site));
+    let plan = site.cli(["plan"]).run().unwrap();
+    assert_eq!(plan.code, Some(0), "{}", plan.stderr);
+    // Two looks at keys and two plans, over the bastion each.
+    assert_eq!(reached(&site), 4);
 }

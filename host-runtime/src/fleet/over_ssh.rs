@@ -26,6 +26,7 @@ impl OverSsh {
             user: host.user.clone(),
             identity: host.private_key.clone(),
             known_hosts: host.known_hosts.clone(),
+            also_ssh_configs: false,
             host_keys: host.host_keys.clone(),
             config: host.ssh_config.clone(),
             jump: host.jump.clone(),
@@ -48,7 +49,23 @@ impl OverSsh {
     /// # Errors
     /// When that cannot be known.
     pub fn target(&self, host: usize, until: &Until) -> Result<Target, Failed> {
-        let target = self.resolver.resolve(&self.endpoints[host], until).map_err(|error| error.failed())?;
+        self.resolve(&self.endpoints[host], until)
+    }
+
+    /// The same, where keys are known by what `ssh_config` says, and not by the project's file.
+    ///
+    /// # Errors
+    /// When that cannot be known.
+    pub fn target_as_ssh_knows_it(&self, host: usize, until: &Until) -> Result<Target, Failed> {
+        self.resolve(&Endpoint { known_hosts: None, ..self.endpoints[host].clone() }, until)
+    }
+
+    /// The same for a jump host in front of a host ([`Target::jumps`]).
+    ///
+    /// # Errors
+    /// When that cannot be known.
+    pub fn resolve(&self, jump: &Endpoint, until: &Until) -> Result<Target, Failed> {
+        let target = self.resolver.resolve(jump, until).map_err(|error| error.failed())?;
         Ok(match &self.passphrases {
             Some(ask) => target.ask_passphrases(ask.clone()),
             None => target,

@@ -97,7 +97,7 @@ pub(super) const KEYS: &[Key] = &[
         "infra.bootstrap.ssh.knownHostsFile",
         Shape::Path,
         "known_hosts",
-        "The file that knows the hosts' keys, instead of those of `ssh_config`.",
+        "The file that knows the hosts' keys, instead of those of `ssh_config`; for jump hosts, in front of those.",
     ),
     key(
         "infra.bootstrap.ssh.config",
@@ -110,7 +110,7 @@ pub(super) const KEYS: &[Key] = &[
         Shape::Text,
         "deploy@bastion.example.com",
         "Jump hosts, as for `ssh -J`: `[user@]host[:port]`, several with commas. `none`: no jump host, whatever \
-         `ssh_config` says.",
+         `ssh_config` says. The private key above is tried there too.",
     ),
     key(
         "infra.bootstrap.ssh.sudo",

@@ -113,6 +113,9 @@ fn no_handshake(link: &mut Link, fault: Fault, to: String) -> ConnectError {
         fault => {
             let ended = link.wire.end().is_some();
             if let (false, true, Some(proxy)) = (greeted, ended, link.wire.proxy()) {
+                if let Some((why, jump)) = proxy.refused_key() {
+                    return ConnectError::JumpHostKey { to, jump, why };
+                }
                 let reason = proxy.last_words();
                 return ConnectError::Proxy { to, what: proxy.what().to_owned(), reason };
             }

@@ -6,6 +6,7 @@ use boundary::known_hosts::{HostKey, KnownKey};
 use boundary::text;
 
 use super::login::{Outcome, Refusal};
+use super::proxy::JumpKey;
 use super::trust::HostKeyError;
 use crate::failure::{Failed, Kind};
 
@@ -70,6 +71,15 @@ pub enum ConnectError {
         what: String,
         /// How it ended, and the last that it said.
         reason: String,
+    },
+    /// A jump host on the way shows a key that is not trusted.
+    JumpHostKey {
+        /// Where to.
+        to: String,
+        /// The jump host, as `known_hosts` names it.
+        jump: String,
+        /// Why.
+        why: JumpKey,
     },
     /// Something answers, and no SSH session came of it.
     Handshake {
@@ -138,7 +148,7 @@ impl ConnectError {
             | ConnectError::Proxy { .. }
             | ConnectError::Handshake { .. }
             | ConnectError::LostAtLogin { .. } => Kind::Unreachable,
-            ConnectError::HostKey { .. } => Kind::HostKey,
+            ConnectError::HostKey { .. } | ConnectError::JumpHostKey { .. } => Kind::HostKey,
             ConnectError::Authentication { .. } => Kind::Authentication,
             ConnectError::Deadline { .. } => Kind::TimedOut,
             ConnectError::Cancelled { .. } => Kind::Cancelled,
@@ -180,6 +190,15 @@ impl ConnectError {
                 _ => format!("{to}: none of its {} addresses could be connected to", tried.len()),
             },
             ConnectError::Proxy { to, what, .. } => format!("{to}: {what} did not reach it"),
+            // All that are behind it are told at once.
+            ConnectError::JumpHostKey { jump, why, .. } => format!(
+                "the key of the jump host {jump} {}",
+                match why {
+                    JumpKey::Unknown => "is not known",
+                    JumpKey::Changed => "is not the one that is known",
+                    JumpKey::Revoked => "is revoked",
+                }
+            ),
             ConnectError::Handshake { to, stage, reason, .. } => format!("{to}: {reason} while {}", stage.doing()),
             ConnectError::HostKey { to, error } => format!(
                 "{to}: {}",
@@ -219,6 +238,15 @@ impl ConnectError {
                 let said = text::one_line(reason);
                 format!("found: {said}\ndo: go the same way by hand: `ssh -v` to the host shows each step")
             }
+            ConnectError::JumpHostKey { why, .. } => match why {
+                JumpKey::Unknown => "means: no file of known hosts has a line for it, and nobody logs in at a machine that \
+                                     nobody knows\ndo: {run trust @hosts}"
+                    .to_owned(),
+                JumpKey::Changed => "means: it was set up anew, or somebody stands between\ndo: find out which; only then \
+                                     replace the line:  {run trust @hosts --replace}"
+                    .to_owned(),
+                JumpKey::Revoked => "do: give it a new key, or go another way: `jump` in the project's file".to_owned(),
+            },
             ConnectError::Handshake { said, stage, reason, .. } => handshake(said.as_deref(), *stage, reason),
             ConnectError::HostKey { error, to } => host_key(error, to),
             ConnectError::Authentication { refusal, to } => refused(refusal, to),

@@ -20,7 +20,7 @@
 //! | `target`, `config`, `alike`, `name` | where and how to connect: the project's file, `ssh -G` |
 //! | `trust` | the server's key |
 //! | `login`, `keys`, `agent` | the user's keys |
-//! | `dial`, `proxy` | what carries the bytes |
+//! | `dial`, `proxy`, `jump` | what carries the bytes |
 //! | `wire`, `link` | waiting, counting, and libssh2's session on top |
 //! | `connection`, `error` | all of it together, and why it failed |
 //!
@@ -33,6 +33,7 @@ mod config;
 mod connection;
 mod dial;
 mod error;
+mod jump;
 mod keys;
 pub mod learn;
 mod link;
@@ -47,6 +48,7 @@ mod wire;
 pub use connection::{Connection, connect};
 pub use error::{ConnectError, Stage, UNKNOWN_HOST_KEY};
 pub use login::{Outcome, Refusal, Tried};
+pub use proxy::JumpKey;
 pub(crate) use target::Resolver;
 pub use target::{Endpoint, Passphrases, ResolveError, Target, resolve};
 pub use trust::{HostKeyError, Trust};

@@ -8,7 +8,7 @@ use std::fmt;
 use super::target::ResolveError;
 
 /// One host of `ProxyJump`.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hop {
     pub(super) user: Option<String>,
     pub(super) host: String,

@@ -34,17 +34,7 @@ impl Proxy {
     pub(super) fn start(target: &Target, trust: Trust) -> io::Result<Option<Self>> {
         let mut command = match &target.route {
             Route::Direct => return Ok(None),
-            Route::Jump { last, arguments } => {
-                let mut command = Command::new("ssh");
-                // Nobody is there to answer; a jump host's key is trusted like any other; nothing of this machine is
-                // lent to it.
-                command.args(["-o", "BatchMode=yes", "-o", "ForwardAgent=no", "-o"]).arg(match trust {
-                    Trust::Strict => "StrictHostKeyChecking=yes",
-                    Trust::AcceptNew => "StrictHostKeyChecking=accept-new",
-                });
-                command.args(arguments).args(["--", last]);
-                command
-            }
+            Route::Jump(chain) => chain.command(trust),
             Route::Command(line) => {
                 // As OpenSSH does it.
                 let shell = std::env::var_os("SHELL").filter(|shell| Path::new(shell).is_absolute());
@@ -83,6 +73,13 @@ impl Proxy {
         &self.what
     }
 
+    /// What it says of the key of a jump host that it did not take, and of which, as `ssh` names it.
+    pub(super) fn refused_key(&mut self) -> Option<(JumpKey, String)> {
+        let _ = self.program.settle(Duration::from_millis(500));
+        let _ = self.errors.drain();
+        refused_key(&text::printable(self.errors.kept()))
+    }
+
     /// How it ended, if it is ending, and the last that it said.
     pub(super) fn last_words(&mut self) -> String {
         let status = self.program.settle(Duration::from_millis(500));
@@ -97,11 +94,62 @@ impl Proxy {
     }
 }
 
+/// Why `ssh` did not take the key of a jump host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JumpKey {
+    /// No file knows one.
+    Unknown,
+    /// The files know another one.
+    Changed,
+    /// A line says that it must not be trusted.
+    Revoked,
+}
+
+/// The words are those of OpenSSH, the same since its release 4.
+fn refused_key(said: &str) -> Option<(JumpKey, String)> {
+    said.contains("Host key verification failed").then_some(())?;
+    let words = [
+        (" host key is known for ", " and you have requested strict checking", JumpKey::Unknown),
+        ("Host key for ", " has changed and you have requested strict checking", JumpKey::Changed),
+        (" host key for ", " is marked as revoked", JumpKey::Revoked),
+    ];
+    said.lines().find_map(|line| {
+        words.iter().find_map(|(before, behind, why)| {
+            let (_, rest) = line.split_once(before)?;
+            let (name, _) = rest.split_once(behind)?;
+            Some((*why, name.to_owned()))
+        })
+    })
+}
+
 /// What carries the bytes to a target, for messages.
 pub(super) fn what(target: &Target) -> String {
     match &target.route {
         Route::Direct => "a direct connection".to_owned(),
-        Route::Jump { .. } => format!("the jump host {}", target.gate()),
+        Route::Jump(chain) if chain.jumps.len() == 1 => format!("the jump host {}", target.gate()),
+        Route::Jump(chain) => format!("the {} jump hosts from {} on", chain.jumps.len(), target.gate()),
         Route::Command(line) => format!("the ProxyCommand `{line}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ssh_says_of_a_key_is_told_from_all_else_that_it_says() {
+        let unknown = "No ED25519 host key is known for [10.0.0.1]:2222 and you have requested strict checking.\r\n\
+                       Host key verification failed.\r\nConnection closed by UNKNOWN port 65535\n";
+        assert_eq!(refused_key(unknown), Some((JumpKey::Unknown, "[10.0.0.1]:2222".to_owned())));
+        let changed = "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nOffending ED25519 key in /known_hosts:1\n\
+                       Host key for bastion has changed and you have requested strict checking.\n\
+                       Host key verification failed.\n";
+        assert_eq!(refused_key(changed), Some((JumpKey::Changed, "bastion".to_owned())));
+        let revoked = "The ED25519 host key for bastion is marked as revoked.\nHost key verification failed.";
+        assert_eq!(refused_key(revoked), Some((JumpKey::Revoked, "bastion".to_owned())));
+        for other in ["", "ada@10.0.0.1: Permission denied (publickey).", "Host key verification failed."] {
+            assert_eq!(refused_key(other), None, "{other}");
+        }
     }
 }

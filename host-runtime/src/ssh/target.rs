@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::alike::{Alike, Asked, Said};
 use super::config::{Dump, Tokens};
+use super::jump::{Chain, Chains};
 use super::name::{Hop, host_name, place, user_name};
 use crate::failure::{Failed, Kind};
 use crate::program::{self, Answer};
@@ -38,9 +39,11 @@ pub struct Endpoint {
     pub user: Option<String>,
     /// A private key file, tried before any other key. `~/` is the home directory.
     pub identity: Option<PathBuf>,
-    /// The file that knows the host's key, instead of those that `ssh_config` names. Jump hosts are judged by `ssh`
-    /// itself, with what `ssh_config` says of them.
+    /// The file that knows the host's key, instead of those that `ssh_config` names. It stands in front of those that
+    /// `ssh_config` names for the host's jump hosts.
     pub known_hosts: Option<PathBuf>,
+    /// Whether the files that `ssh_config` names count too, behind `known_hosts`.
+    pub also_ssh_configs: bool,
     /// The keys that the server may show. Where there is one, the files are only asked for revocations.
     pub host_keys: Vec<Pin>,
     /// Read instead of the user's and the system's `ssh_config`, as by `ssh -F`.
@@ -56,6 +59,14 @@ impl Endpoint {
     #[must_use]
     pub fn alias(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    /// `user@address:port`, as far as they are known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.address.as_ref().unwrap_or(&self.name).clone();
+        write!(f, "{}", Hop { user: self.user.clone(), host, port: self.port })
     }
 }
 
@@ -103,12 +114,8 @@ pub(super) enum Family {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
     Direct,
-    /// `ssh -W` to the last jump host: its arguments, and the name of that host. What it does with host keys is added
-    /// when it is started.
-    Jump {
-        last: String,
-        arguments: Vec<String>,
-    },
+    /// Over jump hosts.
+    Jump(Chain),
     /// A line for the user's shell.
     Command(String),
 }
@@ -131,6 +138,15 @@ impl Target {
     #[must_use]
     pub fn gate(&self) -> &str {
         &self.gate
+    }
+
+    /// The jump hosts on the way, in the order in which they are passed, each as a host of its own.
+    pub fn jumps(&self) -> impl Iterator<Item = &Endpoint> {
+        let chain = match &self.route {
+            Route::Jump(chain) => Some(chain),
+            _ => None,
+        };
+        chain.into_iter().flat_map(|chain| chain.jumps.iter().map(|jump| &jump.endpoint))
     }
 
     /// Gives a way to ask for the passphrase of an encrypted key file. Without one, such a key works only through an
@@ -276,6 +292,7 @@ pub(crate) struct Resolver {
     user: Option<String>,
     agent: Option<PathBuf>,
     alike: Alike,
+    pub(super) chains: Chains,
 }
 
 impl Resolver {
@@ -288,6 +305,7 @@ impl Resolver {
             user: var("USER").or_else(|| var("LOGNAME")).and_then(|name| name.into_string().ok()),
             agent: var("SSH_AUTH_SOCK").map(PathBuf::from),
             alike: Alike::default(),
+            chains: Chains::default(),
         }
     }
 
@@ -332,22 +350,18 @@ impl Resolver {
             user: &user,
             local_user: self.user.as_deref().unwrap_or(&user),
         };
-        let in_home = |path: &Path| match (path.strip_prefix("~"), &self.home) {
-            (Ok(rest), Some(home)) => home.join(rest),
-            _ => path.to_owned(),
-        };
 
         let files = |option: &str, defaults: &[&str]| -> Vec<PathBuf> {
             let named = if ssh_is_here { dump.files(option) } else { defaults.iter().map(|&f| f.to_owned()).collect() };
             named.iter().map(|file| tokens.path(file)).collect()
         };
-        let (known_hosts, global_known_hosts) = match &endpoint.known_hosts {
-            Some(file) => (vec![in_home(file)], Vec::new()),
-            None => (
-                files("userknownhostsfile", &["~/.ssh/known_hosts", "~/.ssh/known_hosts2"]),
-                files("globalknownhostsfile", &["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]),
-            ),
-        };
+        let mut known_hosts: Vec<PathBuf> = endpoint.known_hosts.iter().map(|file| self.in_home(file)).collect();
+        let mut global_known_hosts = Vec::new();
+        if known_hosts.is_empty() || endpoint.also_ssh_configs {
+            known_hosts.extend(files("userknownhostsfile", &["~/.ssh/known_hosts", "~/.ssh/known_hosts2"]));
+            let system = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+            global_known_hosts = files("globalknownhostsfile", &system);
+        }
         let identities = if ssh_is_here {
             dump.all("identityfile").map(|file| tokens.path(file)).collect()
         } else {
@@ -361,7 +375,7 @@ impl Resolver {
                 None => Some(tokens.path(value)),
             },
         };
-        let (route, gate) = route(&dump, &tokens, endpoint)?;
+        let (route, gate) = self.route(&dump, &tokens, endpoint, until)?;
 
         Ok(Target {
             name: name.clone(),
@@ -369,7 +383,7 @@ impl Resolver {
             global_known_hosts,
             hash_known_hosts: dump.is_yes("hashknownhosts"),
             host_keys: endpoint.host_keys.clone(),
-            identity: endpoint.identity.as_deref().map(in_home),
+            identity: endpoint.identity.as_deref().map(|file| self.in_home(file)),
             identities,
             identities_only: dump.is_yes("identitiesonly"),
             agent,
@@ -400,7 +414,54 @@ impl Resolver {
         self.alike.answer(Asked { config: endpoint.config.as_deref(), address: asked, port, user }, ask)
     }
 
-    fn ask(&self, endpoint: &Endpoint, asked: &str, until: &Until) -> Result<Option<Said>, ResolveError> {
+    /// What carries the bytes to the host, and whose `MaxStartups` counts.
+    fn route(
+        &self,
+        dump: &Dump,
+        tokens: &Tokens<'_>,
+        endpoint: &Endpoint,
+        until: &Until,
+    ) -> Result<(Route, String), ResolveError> {
+        let direct = || (Route::Direct, place(tokens.host, tokens.port));
+        let own = endpoint.jump.as_deref();
+        if let Some(chain) = own.or(dump.get("proxyjump")).filter(|chain| *chain != "none") {
+            let mut hops =
+                chain.split(',').map(|hop| Hop::parse(&tokens.expand(hop))).collect::<Result<Vec<_>, _>>()?;
+            // The jump hosts of a whole fleet may be members of it: such a one is behind those before it only.
+            let itself = |hop: &Hop| {
+                [tokens.name, tokens.host, &endpoint.name].contains(&&*hop.host)
+                    && hop.port.is_none_or(|port| port == tokens.port)
+            };
+            if own.is_some()
+                && let Some(place) = hops.iter().position(itself)
+            {
+                hops.truncate(place);
+            }
+            if hops.is_empty() {
+                return Ok(direct());
+            }
+            let jumps = self.jumps(hops, own.is_some(), endpoint, until)?;
+            let chain = Chain { jumps, to: place(tokens.host, tokens.port) };
+            let first = chain.first();
+            return Ok((Route::Jump(chain), first));
+        }
+        // Whoever names jump hosts, or none, wants no other way.
+        Ok(match dump.get("proxycommand").filter(|_| own.is_none()) {
+            // The template is the same for every host behind the same proxy.
+            Some(template) => (Route::Command(tokens.expand(template)), template.to_owned()),
+            None => direct(),
+        })
+    }
+
+    /// `~` is the home of this user.
+    pub(super) fn in_home(&self, path: &Path) -> PathBuf {
+        match (path.strip_prefix("~"), &self.home) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => path.to_owned(),
+        }
+    }
+
+    pub(super) fn ask(&self, endpoint: &Endpoint, asked: &str, until: &Until) -> Result<Option<Said>, ResolveError> {
         let mut command = Command::new(self.ssh);
         // With `-v` it says which files it reads.
         command.args(["-G", "-v"]);
@@ -439,43 +500,6 @@ impl Resolver {
 /// Whether this line of `ssh -v` is there for `-v` only.
 fn is_chatter(line: &str) -> bool {
     line.is_empty() || line.starts_with("debug1: ") || line.starts_with("OpenSSH_")
-}
-
-/// What carries the bytes to the host, and whose `MaxStartups` counts.
-fn route(dump: &Dump, tokens: &Tokens<'_>, endpoint: &Endpoint) -> Result<(Route, String), ResolveError> {
-    let jump = endpoint.jump.as_deref();
-    if let Some(chain) = jump.or(dump.get("proxyjump")).filter(|chain| *chain != "none") {
-        let hops = chain.split(',').map(|hop| Hop::parse(&tokens.expand(hop))).collect::<Result<Vec<_>, _>>()?;
-        // The jump hosts of a whole fleet may be members of it.
-        if jump.is_some() && hops.iter().any(|hop| [tokens.name, tokens.host, &endpoint.name].contains(&&*hop.host)) {
-            return Ok((Route::Direct, place(tokens.host, tokens.port)));
-        }
-        if let [first, ..] = &hops[..] {
-            let (last, before) = hops.split_last().unwrap_or((first, &[]));
-            let mut arguments = Vec::new();
-            if let Some(file) = &endpoint.config {
-                arguments.extend(["-F".to_owned(), file.display().to_string()]);
-            }
-            if let Some(user) = &last.user {
-                arguments.extend(["-l".to_owned(), user.clone()]);
-            }
-            if let Some(port) = last.port {
-                arguments.extend(["-p".to_owned(), port.to_string()]);
-            }
-            if !before.is_empty() {
-                let before: Vec<String> = before.iter().map(Hop::to_string).collect();
-                arguments.extend(["-J".to_owned(), before.join(",")]);
-            }
-            arguments.extend(["-W".to_owned(), place(tokens.host, tokens.port)]);
-            return Ok((Route::Jump { last: last.host.clone(), arguments }, first.to_string()));
-        }
-    }
-    // Whoever names jump hosts, or none, wants no other way.
-    Ok(match dump.get("proxycommand").filter(|_| jump.is_none()) {
-        // The template is the same for every host behind the same proxy.
-        Some(template) => (Route::Command(tokens.expand(template)), template.to_owned()),
-        None => (Route::Direct, place(tokens.host, tokens.port)),
-    })
 }
 
 #[cfg(test)]

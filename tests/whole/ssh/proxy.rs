@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lab::sshd::{KeyType, Options, Sshd};
 use stagecraft_net::failure::Kind;
-use stagecraft_net::ssh::{ConnectError, Endpoint, Trust, connect, resolve};
+use stagecraft_net::ssh::{ConnectError, Endpoint, JumpKey, Trust, connect, resolve};
 use stagecraft_net::until::{Cancel, Until};
 
 use super::{LONG, config, run, told, try_connect, within};
@@ -98,23 +98,81 @@ fn a_chain_of_jump_hosts_and_a_proxy_command_work_too() {
 }
 
 #[test]
-fn a_jump_host_that_is_not_known_is_refused_unless_new_ones_are_accepted_and_its_words_are_told() {
+fn a_jump_host_that_is_not_known_is_refused_unless_new_ones_are_accepted_and_it_is_told_what_it_is() {
     let (jump, sshd) = two();
-    let endpoint = behind(&jump, &sshd, "ProxyJump jump\nHost *\n StrictHostKeyChecking no");
+    let endpoint = behind(&jump, &sshd, "ProxyJump jump\nHost *\n StrictHostKeyChecking no\n LogLevel QUIET");
     let known = sshd.dir().join("known_hosts_of_both");
     fs::copy(sshd.known_hosts(), &known).expect("written");
     let error = try_connect(&endpoint).expect_err("the jump host is not known");
     let text = told(&error);
-    assert!(matches!(error, ConnectError::Proxy { .. }) && error.kind() == Kind::Unreachable, "{text}");
+    assert!(matches!(error, ConnectError::JumpHostKey { why: JumpKey::Unknown, .. }), "{text}");
+    assert!(error.kind() == Kind::HostKey && !error.before_authentication(), "{text}");
+    let place = format!("[127.0.0.1]:{}", jump.port());
     assert!(
-        text.contains("the jump host jump did not reach it") && text.contains("Host key verification failed"),
+        text.contains(&format!("the key of the jump host {place} is not known")) && text.contains("trust"),
         "{text}"
     );
     assert_eq!(sshd.connections(), 0);
+
+    let other = fs::read_to_string(sshd.known_hosts()).expect("a file");
+    let key = other.split_once(' ').expect("a line").1;
+    fs::write(&known, format!("{place} {key}{other}")).expect("written");
+    let error = try_connect(&endpoint).expect_err("it is another");
+    assert!(matches!(error, ConnectError::JumpHostKey { why: JumpKey::Changed, .. }), "{}", told(&error));
+    fs::write(&known, format!("@revoked {}{other}", fs::read_to_string(jump.known_hosts()).expect("a file")))
+        .expect("written");
+    let error = try_connect(&endpoint).expect_err("it is revoked");
+    assert!(matches!(error, ConnectError::JumpHostKey { why: JumpKey::Revoked, .. }), "{}", told(&error));
+
+    fs::copy(sshd.known_hosts(), &known).expect("written");
     connect(&resolve(&endpoint, &within(LONG)).expect("a target"), Trust::AcceptNew, &within(LONG)).expect("accepted");
     assert!(
         fs::read_to_string(&known).expect("a file").contains(&jump.host_key(KeyType::Ed25519).expect("a key")[..60])
     );
+}
+
+#[test]
+fn the_projects_known_hosts_and_key_hold_for_every_jump_host_that_the_project_names() {
+    let (jump, sshd) = two();
+    // One server under two names is two jump hosts; ssh_config knows neither, and has no key for them.
+    let again = format!("{}@localhost:{}", jump.user(), jump.port());
+    let chain = format!("{}@127.0.0.1:{},{again}", jump.user(), jump.port());
+    let known = |names: &[&str]| {
+        let key = jump.host_key(KeyType::Ed25519).expect("a key");
+        let lines = names.iter().map(|name| format!("[{name}]:{} {key}\n", jump.port()));
+        let file = sshd.dir().join("project known_hosts");
+        fs::write(&file, lines.collect::<String>() + &fs::read_to_string(sshd.known_hosts()).expect("a file"))
+            .expect("written");
+        file
+    };
+    let text = "IdentityAgent none\nIdentityFile none\nUserKnownHostsFile /dev/null\nHost *";
+    let endpoint = |names: &[&str]| Endpoint {
+        name: "host".to_owned(),
+        address: Some("127.0.0.1".to_owned()),
+        port: Some(sshd.port()),
+        user: Some(sshd.user().to_owned()),
+        identity: Some(jump.key()),
+        known_hosts: Some(known(names)),
+        jump: Some(chain.clone()),
+        config: Some(config(&sshd, text)),
+        ..Endpoint::default()
+    };
+    let error = try_connect(&endpoint(&["127.0.0.1"])).expect_err("the second is not known");
+    assert!(
+        told(&error).contains(&format!("the jump host [localhost]:{} is not known", jump.port())),
+        "{}",
+        told(&error)
+    );
+    let error = try_connect(&endpoint(&["localhost"])).expect_err("the first is not known");
+    assert!(
+        told(&error).contains(&format!("the jump host [127.0.0.1]:{} is not known", jump.port())),
+        "{}",
+        told(&error)
+    );
+    assert_eq!(sshd.connections(), 0);
+    let mut connection =
+        try_connect(&endpoint(&["127.0.0.1", "localhost"])).unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert_eq!(run(&mut connection, "echo in", b"").1.out(), "in\n");
 }
 
 #[test]

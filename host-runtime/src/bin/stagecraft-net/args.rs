@@ -140,8 +140,14 @@ pub(crate) enum Command {
     Schema,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Init {
+    /// Who logs in, where the list of hosts does not say it
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// The bastion in front of the hosts, or several, parted by commas, as for `ssh -J`
+    #[arg(long, value_name = "[USER@]BASTION[:PORT]")]
+    pub(crate) jump: Option<String>,
     /// Write over a file that is there
     #[arg(long)]
     pub(crate) force: bool,

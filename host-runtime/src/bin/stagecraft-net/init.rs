@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use boundary::inventory::Weight;
+use boundary::inventory::{Listed, Weight};
 use stagecraft_net::event::Fault;
 use stagecraft_net::inventory;
-use stagecraft_net::registry::{default_id, example};
+use stagecraft_net::registry::{assumed, config_options, default_id, example};
 
 use crate::args::{Global, Init};
 use crate::choice::Setting;
@@ -39,9 +39,14 @@ fn write(global: &Global, args: &Init) -> Result<Said, Stop> {
     let file = &global.config;
     let shown = file.display();
     if file.exists() && !args.force && !global.dry_run {
-        let hint =
-            "do: name another with -c, write over it with --force, or look at what would be written with --dry-run";
-        return Err(Stop::new(Fault::Usage, format!("{shown} is there already, and nothing was written\n{hint}")));
+        let again = options(global, args);
+        let other = again.replacen(&named(global), "", 1);
+        let hint = format!(
+            "do: what to paste into it:  stagecraft-net init{again} --dry-run\na file of its own:    stagecraft-net \
+             init{other} -c FILE\nin its place:         stagecraft-net init{again} --force\nnote: of what --dry-run \
+             prints, it needs the sections that it lacks: network, environments, infra"
+        );
+        return Err(Stop::new(Fault::Usage, format!("{shown} is there already, and is as it was\n{hint}")));
     }
     let mut lists = Vec::new();
     for source in &global.choice.hosts_from {
@@ -59,7 +64,7 @@ fn write(global: &Global, args: &Init) -> Result<Said, Stop> {
         }
         lists.push(List { source: source.clone(), terraform: is_terraforms(&bytes), hosts: list.hosts });
     }
-    let text = text(&global.env, &lists, &global.choice.set, file);
+    let text = text(&global.env, &lists, &global.choice.set, args, file);
     if global.dry_run {
         return Ok(Said { text: Some(text), next: String::new() });
     }
@@ -70,36 +75,101 @@ fn write(global: &Global, args: &Init) -> Result<Said, Stop> {
         std::fs::File::create_new(file).and_then(|mut new| new.write_all(text.as_bytes()))
     };
     written.map_err(|error| Stop::new(Fault::Outside, format!("{shown} could not be written: {error}")))?;
-    let hosts: usize = lists.iter().map(|list| list.hosts.len()).sum();
-    let named = match hosts {
+    Ok(Said { text: None, next: next(global, args, &lists) })
+}
+
+/// What is written, what is still to be said, and the command to run next.
+fn next(global: &Global, args: &Init, lists: &[List]) -> String {
+    let hosts: Vec<&Listed> = lists.iter().flat_map(|list| &list.hosts).collect();
+    let count = match hosts.len() {
         0 => String::new(),
         1 => ", with one host".to_owned(),
         many => format!(", with {many} hosts"),
     };
-    let mut next = format!("{shown} is written{named}\n");
-    let options = again(global);
-    let _ = writeln!(next, "next: look through it, put the key into the variable that it names, then");
-    for command in ["plan", "up"] {
-        let _ = writeln!(next, "      stagecraft-net {command}{options}");
+    let mut said = format!("{} is written{count}\n", global.config.display());
+    let (mut missing, mut words) = (Vec::new(), String::new());
+    if hosts.is_empty() {
+        missing.push("no host stands in it yet".to_owned());
+        words += " --hosts-from FILE";
     }
-    Ok(Said { text: None, next })
+    let assumed = assumed(default_id());
+    for line in example(default_id()).lines() {
+        let option = config_options().find(|one| line.starts_with(&format!("{}:", one.key)));
+        let Some(option) = option.filter(|one| assumed.iter().all(|(key, _)| *key != one.key)) else { continue };
+        if global.choice.set.iter().all(|set| set.key != option.key) {
+            missing.push(format!("`{line}` is an example"));
+            let _ = write!(words, " --{} {}", option.name, option.value);
+        }
+    }
+    let (inside, outside): (Vec<&Listed>, Vec<&Listed>) =
+        hosts.iter().partition(|host| host.address.is_none() && host.private_address.is_some());
+    if args.jump.is_none() && !inside.is_empty() {
+        let names: Vec<&str> = inside.iter().map(|host| host.name.as_str()).collect();
+        let some = match names[..] {
+            [only] => format!("{only} has a private address only"),
+            [first, .., last] if names.len() > 3 => {
+                format!("{} hosts have private addresses only: {first} … {last}", names.len())
+            }
+            _ => format!("{} have private addresses only", names.join(" · ")),
+        };
+        missing.push(format!("{some}; where they are not reached from here, name what stands in front of them"));
+        // One that is reached from everywhere, where the others are not, is what they are behind.
+        let bastion = match outside[..] {
+            [one] => bastion(one),
+            _ => "USER@BASTION".to_owned(),
+        };
+        let _ = write!(words, " --jump {bastion}");
+    }
+    let options = options(global, args);
+    if missing.is_empty() {
+        let _ = writeln!(said, "next: stagecraft-net plan{}", named(global));
+        return said;
+    }
+    for one in &missing {
+        let _ = writeln!(said, "  {one}");
+    }
+    let _ = writeln!(said, "next: stagecraft-net init --force{options}{words}");
+    let _ = writeln!(said, "  or, where the file says all of it: stagecraft-net plan{}", named(global));
+    said
 }
 
-fn again(global: &Global) -> String {
-    let mut again = String::new();
+/// A host as a jump host.
+fn bastion(host: &Listed) -> String {
+    let user = host.user.as_ref().map_or_else(|| "USER@".to_owned(), |user| format!("{user}@"));
+    let address = host.address.as_deref().unwrap_or("BASTION");
+    let address = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+    let port = host.port.filter(|port| *port != 22).map_or_else(String::new, |port| format!(":{port}"));
+    format!("{user}{address}{port}")
+}
+
+/// What names the file and the environment to another command. The file names all else.
+fn named(global: &Global) -> String {
+    let mut named = String::new();
     if global.config.as_os_str() != crate::project::DEFAULT_FILE {
-        let _ = write!(again, " -c {}", quoted(&global.config.to_string_lossy()));
+        let _ = write!(named, " -c {}", quoted(&global.config.to_string_lossy()));
     }
     if global.env != "dev" {
-        let _ = write!(again, " -e {}", quoted(&global.env));
+        let _ = write!(named, " -e {}", quoted(&global.env));
     }
-    again
+    named
+}
+
+/// All that was said, for another `init`.
+fn options(global: &Global, args: &Init) -> String {
+    let mut options = named(global);
+    global.choice.again(&mut options);
+    for (option, value) in [("user", &args.user), ("jump", &args.jump)] {
+        if let Some(value) = value {
+            let _ = write!(options, " --{option} {}", quoted(value));
+        }
+    }
+    options
 }
 
 struct List {
     source: std::path::PathBuf,
     terraform: bool,
-    hosts: Vec<boundary::inventory::Listed>,
+    hosts: Vec<Listed>,
 }
 
 fn is_terraforms(bytes: &[u8]) -> bool {
@@ -107,7 +177,7 @@ fn is_terraforms(bytes: &[u8]) -> bool {
 }
 
 /// The file. What it holds loads.
-fn text(environment: &str, lists: &[List], settings: &[Setting], file: &Path) -> String {
+fn text(environment: &str, lists: &[List], settings: &[Setting], args: &Init, file: &Path) -> String {
     let id = default_id();
     let mut text = String::from(
         "# What stagecraft-net reads; every key: docs/config.md. Other sections of a stagecraft.yml may stand here too.\n\n",
@@ -139,10 +209,33 @@ fn text(environment: &str, lists: &[List], settings: &[Setting], file: &Path) ->
         "\nenvironments:\n  {}:\n    # A network of its own, over what stands above:\n    # network:\n    #   …\n",
         scalar(environment)
     );
-    text.push_str(
-        "infra:\n  bootstrap:\n    ssh:\n      # Left out: what `ssh` itself would use.\n      # user: deploy\n      # port: 22\n      \
-         # privateKeyPath: ~/.ssh/id_ed25519\n      # knownHostsFile: known_hosts\n      # jump: deploy@bastion.example.com\n",
-    );
+    text.push_str("infra:\n  bootstrap:\n    ssh:\n      # Left out: what `ssh` itself would use.\n");
+    let ssh = [
+        ("user", args.user.as_deref(), "deploy", ""),
+        ("port", None, "22", ""),
+        ("privateKeyPath", None, "~/.ssh/id_ed25519", ""),
+        (
+            "knownHostsFile",
+            Some("known_hosts"),
+            "",
+            "The keys of these hosts and of their bastion; `stagecraft-net trust` writes it.",
+        ),
+        (
+            "jump",
+            args.jump.as_deref(),
+            "deploy@bastion.example.com",
+            "What stands in front of the hosts, as for `ssh -J`.",
+        ),
+    ];
+    for (key, given, instead, remark) in ssh {
+        if !remark.is_empty() {
+            let _ = writeln!(text, "      # {remark}");
+        }
+        let _ = match given {
+            Some(given) => writeln!(text, "      {key}: {}", scalar(given)),
+            None => writeln!(text, "      # {key}: {instead}"),
+        };
+    }
     let (files, piped): (Vec<&List>, Vec<&List>) = lists.iter().partition(|list| list.source.as_os_str() != "-");
     if !files.is_empty() {
         text.push_str("  # Lists of hosts that other programs write; later ones win.\n  inventory:\n");
@@ -236,11 +329,12 @@ mod tests {
     fn what_init_writes_loads_without_a_finding_whatever_it_was_given() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("stagecraft.yml");
-        let written = text("dev", &[], &[], &file);
+        let written = text("dev", &[], &[], &Init::default(), &file);
         assert!(loaded(&written, "dev", &file).hosts().is_empty());
 
+        let given = Init { jump: Some("ada@[2001:db8::1]:22,b".to_owned()), user: Some("no".to_owned()), force: false };
         let set = [Setting::new("tailnet_domain", "corp.ts.net", "--tailnet")];
-        let piped = text("prod", &[list("-", HOSTS)], &set, &file);
+        let piped = text("prod", &[list("-", HOSTS)], &set, &given, &file);
         assert!(piped.contains("tailnet_domain: corp.ts.net"), "{piped}");
         let inventory = loaded(&piped, "prod", &file);
         assert_eq!(inventory.notes(), []);
@@ -249,6 +343,7 @@ mod tests {
             (host.address.as_deref(), host.port, host.roles.join("+")),
             (Some("203.0.113.7"), Some(2222), "no+web".to_owned())
         );
+        assert_eq!((host.jump.as_deref(), host.user.as_deref()), (given.jump.as_deref(), Some("no")));
         assert_eq!(host.labels["env"], "prod: x");
 
         let ansible = r#"{"_meta": {"hostvars": {"db-1": {"ansible_host": "10.0.0.9"}}}, "db": {"hosts": ["db-1"]}}"#;
@@ -258,7 +353,7 @@ mod tests {
         let lists = [list("tf.json", HOSTS), list("it's ansible.json", ansible)];
         let lists: Vec<List> =
             lists.into_iter().map(|one| List { source: folder.path().join(&one.source), ..one }).collect();
-        let named = text("dev", &lists, &[], &file);
+        let named = text("dev", &lists, &[], &Init::default(), &file);
         let inventory = loaded(&named, "dev", &file);
         assert_eq!(inventory.hosts().len(), 3, "{named}");
         let wrong: Vec<_> = inventory.notes().iter().filter(|one| one.code != "no-port").collect();

@@ -1,8 +1,9 @@
 //! `trust`: makes the keys of hosts known, all at once.
 //!
-//! Who says that a key is a host's: the inventory, a file of keys or fingerprints, or the person at the terminal, asked
-//! once with one table of all. Nothing is trusted that nobody spoke for, and a key that contradicts what is known only
-//! with `--replace`. Not for: certificates, which need no line of their own.
+//! Who says that a key is a host's: the inventory, a file of keys or fingerprints, the person's own files of known hosts,
+//! or the person at the terminal, asked once with one table of all. Nothing is trusted that nobody spoke for, and a key that contradicts what is known only
+//! with `--replace`. Jump hosts come first, those in front before those behind: nobody logs in at one that is not trusted
+//! to look at what is behind it. Not for: certificates, which need no line of their own.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use stagecraft_net::failure::{Failed, Kind};
 use stagecraft_net::fleet::{Gates, Limits, OverSsh, each};
 use stagecraft_net::inventory::HostSpec;
 use stagecraft_net::ssh::learn::{self, Entry, Shown};
-use stagecraft_net::ssh::{HostKeyError, Target};
+use stagecraft_net::ssh::{Endpoint, HostKeyError, Target};
 use stagecraft_net::until::{Cancel, Until};
 
 use crate::args::{Global, Trust};
@@ -64,15 +65,25 @@ pub(crate) fn run(global: &Global, args: &Trust) -> Exit {
             return if interrupted.get() { Exit::Interrupted } else { exit };
         }
     };
-    let named = match fingerprints(&args.fingerprints, &hosts) {
-        Ok(named) => named,
-        Err(why) => return stop(why),
-    };
     if args.accept_new && !args.yes && !global.dry_run && (global.json || !passphrase::can_ask()) {
         let message = "--accept-new asks before it writes, and there is nobody to ask\n\
                        do: look at what `stagecraft-net trust` shows, then give --yes; or use --fingerprints FILE";
         return stop(Stop::new(Fault::Usage, message));
     }
+    let over = OverSsh::new(&hosts, stagecraft_net::ssh::Trust::Strict);
+    let mut limits = Limits::default();
+    limits.jobs = global.jobs.get();
+    // A look takes a moment; one that hangs must not use up the time that an install may take.
+    limits.timeout = global.timeout.min(std::time::Duration::from_secs(60));
+    // Where that cannot be known, it is told when the host's turn comes.
+    let jumps = each(hosts.len(), &limits, &cancel, |host, _, until| {
+        over.target(host, until).map(|target| target.jumps().cloned().collect::<Vec<_>>()).unwrap_or_default()
+    });
+    let rounds = rounds(&hosts, &jumps);
+    let named = match fingerprints(&args.fingerprints, &rounds) {
+        Ok(named) => named,
+        Err(why) => return stop(why),
+    };
     let notices = project.notices();
     let Project { inventory, network, words, .. } = project;
     let context = Context {
@@ -91,55 +102,120 @@ pub(crate) fn run(global: &Global, args: &Trust) -> Exit {
         command: "trust".to_owned(),
         environment: Some(global.env.clone()),
         provider: Some(network.provider().reference()),
-        hosts: hosts.iter().map(|host| host.name.clone()).collect(),
+        hosts: rounds.iter().flatten().map(|one| one.name.clone()).collect(),
     });
     notices.into_iter().for_each(|notice| report.tell(notice));
     // A signal may have come already: then nobody is left to set it.
     let _ = heard.set(Arc::clone(&report));
 
-    let over = OverSsh::new(&hosts, stagecraft_net::ssh::Trust::Strict);
-    let mut limits = Limits::default();
-    limits.jobs = global.jobs.get();
-    // A look takes a moment; one that hangs must not use up the time that an install may take.
-    limits.timeout = global.timeout.min(std::time::Duration::from_secs(60));
-    let ask = Ask { over: &over, hosts: &hosts, named: &named, args };
-    let mut found = each(hosts.len(), &limits, &cancel, |host, gates, until| ask.host(host, gates, until));
-
-    if !global.dry_run && !confirmed(args, &hosts, &found, &cancel) {
-        for one in &mut found {
-            if matches!(one, Found::New { by_word: true, .. }) {
-                *one = Found::Failed(Failed::host(Kind::HostKey, "you did not say that its key is right", None));
+    let mut trusted = Vec::new();
+    let mut results = Vec::new();
+    for round in &rounds {
+        let ask = Ask { over: &over, named: &named, args, trusted: &trusted };
+        let mut found = each(round.len(), &limits, &cancel, |one, gates, until| ask.one(&round[one], gates, until));
+        if !global.dry_run && !confirmed(args, round, &found, &cancel) {
+            for one in &mut found {
+                if matches!(one, Found::New { by_word: true, .. }) {
+                    *one = Found::Failed(Failed::host(Kind::HostKey, "you did not say that its key is right", None));
+                }
             }
         }
+        if !global.dry_run
+            && !interrupted.get()
+            && let Err((file, error)) = write(&found, args.replace, &Until::after(limits.timeout, &cancel))
+        {
+            let message = format!("{} could not be written: {error}\nmeans: it is as it was", file.display());
+            report.tell(Event::Fault { fault: Fault::Outside, message, file: None, findings: Vec::new() });
+            return end(&report, stagecraft_net::event::Counts::default(), Exit::Outside, begun);
+        }
+        for (one, found) in round.iter().zip(found) {
+            let written = !global.dry_run && matches!(found, Found::New { .. });
+            if let (true, At::Jump(jump)) = (written || matches!(found, Found::Known(..)), &one.at) {
+                trusted.push((**jump).clone());
+            }
+            tell(&report, &one.name, &found);
+            results.push((one.name.clone(), result(found, global.dry_run)));
+        }
     }
-    if !global.dry_run
-        && !interrupted.get()
-        && let Err((file, error)) = write(&found, args.replace, &Until::after(limits.timeout, &cancel))
-    {
-        let message = format!("{} could not be written: {error}\nmeans: it is as it was", file.display());
-        report.tell(Event::Fault { fault: Fault::Outside, message, file: None, findings: Vec::new() });
-        return end(&report, stagecraft_net::event::Counts::default(), Exit::Outside, begun);
+    for (host, result) in &results {
+        report.tell(Event::Done { host: host.clone(), result: result.clone(), millis: 0 });
     }
-    for (host, found) in hosts.iter().zip(&found) {
-        tell(&report, host, found);
-    }
-    let results: Vec<HostResult> = found.into_iter().map(|found| result(found, global.dry_run)).collect();
-    for (host, result) in hosts.iter().zip(&results) {
-        report.tell(Event::Done { host: host.name.clone(), result: result.clone(), millis: 0 });
-    }
+    let results: Vec<HostResult> = results.into_iter().map(|(_, result)| result).collect();
     let exit = Exit::of(&results, interrupted.get(), false);
     end(&report, results.iter().collect(), exit, begun)
+}
+
+/// Whose key is to be known.
+struct Asked<'a> {
+    name: String,
+    /// What a line of fingerprints may call it.
+    words: Vec<&'a str>,
+    at: At<'a>,
+    /// What the inventory says of the same machine.
+    pins: &'a [Pin],
+}
+
+enum At<'a> {
+    Host(usize),
+    Jump(&'a Endpoint),
+}
+
+impl<'a> Asked<'a> {
+    fn host((index, spec): (usize, &'a HostSpec)) -> Self {
+        let words = std::iter::once(&*spec.name).chain(spec.address.as_deref()).collect();
+        Self { name: spec.name.clone(), words, at: At::Host(index), pins: &spec.host_keys }
+    }
+
+    /// A jump host, which may be one of the hosts too.
+    fn jump(jump: &'a Endpoint, hosts: &'a [HostSpec]) -> Self {
+        let itself = |host: &&HostSpec| {
+            let port = jump.port.is_none_or(|port| host.port.is_none_or(|own| own == port));
+            host.address.as_deref().unwrap_or(&host.name) == jump.name && port
+        };
+        let spec = hosts.iter().find(itself);
+        let words = std::iter::once(&*jump.name).chain(spec.map(|spec| &*spec.name)).collect();
+        let pins = spec.map_or(&[][..], |spec| &spec.host_keys);
+        Self { name: jump.to_string(), words, at: At::Jump(jump), pins }
+    }
+
+    fn is(&self, word: &str) -> bool {
+        self.name == word || self.words.contains(&word)
+    }
+
+    /// For the table.
+    fn address(&self) -> &str {
+        match self.at {
+            At::Host(_) => self.words.get(1).unwrap_or(&"(ssh_config)"),
+            At::Jump(_) => "(jump host)",
+        }
+    }
+}
+
+/// What is asked for one after the other: jump hosts, those in front first, then the hosts.
+fn rounds<'a>(hosts: &'a [HostSpec], jumps: &'a [Vec<Endpoint>]) -> Vec<Vec<Asked<'a>>> {
+    let depth = jumps.iter().map(Vec::len).max().unwrap_or_default();
+    let at_depth = |depth: usize| {
+        let mut round: Vec<&Endpoint> = Vec::new();
+        for jump in jumps.iter().filter_map(|jumps| jumps.get(depth)) {
+            if !round.contains(&jump) {
+                round.push(jump);
+            }
+        }
+        round.into_iter().map(|jump| Asked::jump(jump, hosts)).collect()
+    };
+    (0..depth).map(at_depth).chain([hosts.iter().enumerate().map(Asked::host).collect()]).collect()
 }
 
 /// A pin of a file, and the host that it is for.
 type Given = BTreeMap<String, Vec<(Pin, String)>>;
 
 /// What the files hold, by host. A file with lines for none of them is a mistake.
-fn fingerprints(files: &[String], hosts: &[HostSpec]) -> Result<Given, Stop> {
+fn fingerprints(files: &[String], rounds: &[Vec<Asked<'_>>]) -> Result<Given, Stop> {
+    let all: Vec<&Asked<'_>> = rounds.iter().flatten().collect();
     let mut given = Given::new();
     for file in files {
         let (only, path) = match file.split_once('=') {
-            Some((host, path)) if hosts.iter().any(|one| one.name == host) => (Some(host), path),
+            Some((host, path)) if all.iter().any(|one| one.is(host)) => (Some(host), path),
             _ => (None, file.as_str()),
         };
         let text = std::fs::read(path)
@@ -153,21 +229,22 @@ fn fingerprints(files: &[String], hosts: &[HostSpec]) -> Result<Given, Stop> {
             ));
         }
         // Where one host is meant, all of it is about that one.
-        let only = only.or(match hosts {
+        let only = only.or(match all[..] {
             [one] => Some(one.name.as_str()),
             _ => None,
         });
-        let of = |one: &Named, host: &HostSpec| match only {
-            Some(only) => host.name == only,
-            None => one.is_of(&host.name) || host.address.as_deref().is_some_and(|address| one.is_of(address)),
+        let of = |line: &Named, one: &Asked<'_>| match only {
+            Some(only) => one.is(only),
+            None => one.words.iter().any(|word| line.is_of(word)),
         };
-        let before = given.len();
-        for host in hosts {
-            for one in found.iter().filter(|one| of(one, host)) {
-                given.entry(host.name.clone()).or_default().push((one.pin.clone(), path.to_owned()));
+        let mut any = false;
+        for one in &all {
+            for line in found.iter().filter(|line| of(line, one)) {
+                given.entry(one.name.clone()).or_default().push((line.pin.clone(), path.to_owned()));
+                any = true;
             }
         }
-        if given.len() == before && !hosts.iter().any(|host| given.contains_key(&host.name)) {
+        if !any {
             let message = format!("--fingerprints {path} has {} keys, and names none of these hosts", found.len());
             let next = "do: say whose they are: --fingerprints HOST=FILE, once for each host";
             return Err(Stop::new(Fault::Usage, format!("{message}\n{next}")));
@@ -176,31 +253,38 @@ fn fingerprints(files: &[String], hosts: &[HostSpec]) -> Result<Given, Stop> {
     Ok(given)
 }
 
-/// What is asked of each host.
+/// What is asked of each.
 struct Ask<'a> {
     over: &'a OverSsh,
-    hosts: &'a [HostSpec],
     named: &'a Given,
     args: &'a Trust,
+    /// The jump hosts that may be passed.
+    trusted: &'a [Endpoint],
 }
 
 impl Ask<'_> {
-    fn host(&self, index: usize, gates: &Gates, until: &Until) -> Found {
-        self.look(index, gates, until).unwrap_or_else(Found::Failed)
+    fn one(&self, asked: &Asked<'_>, gates: &Gates, until: &Until) -> Found {
+        self.look(asked, gates, until).unwrap_or_else(Found::Failed)
     }
 
-    fn look(&self, index: usize, gates: &Gates, until: &Until) -> Result<Found, Failed> {
-        let spec = &self.hosts[index];
-        let target = self.over.target(index, until)?;
+    fn look(&self, asked: &Asked<'_>, gates: &Gates, until: &Until) -> Result<Found, Failed> {
+        let target = match asked.at {
+            At::Host(index) => self.over.target(index, until)?,
+            At::Jump(jump) => self.over.resolve(jump, until)?,
+        };
         let mut pins: Vec<(Pin, String)> =
-            spec.host_keys.iter().map(|pin| (pin.clone(), "host_key in the inventory".to_owned())).collect();
-        pins.extend(self.named.get(&spec.name).into_iter().flatten().cloned());
+            asked.pins.iter().map(|pin| (pin.clone(), "host_key in the inventory".to_owned())).collect();
+        pins.extend(self.named.get(&asked.name).into_iter().flatten().cloned());
         // What is given in full can be written down whether the machine is up or not.
         let whole: Vec<(HostKey, String)> =
             pins.iter().filter_map(|(pin, from)| Some((pin.key()?.clone(), from.clone()))).collect();
         if let Some((first, source)) = whole.first() {
             let keys: Vec<HostKey> = whole.iter().map(|(key, _)| key.clone()).collect();
             return self.learn(&target, keys, first.clone(), source.clone(), false);
+        }
+        if let Some(first) = target.jumps().find(|jump| !self.trusted.contains(jump)) {
+            let detail = format!("means: behind {first}, where nobody logs in before its key is known");
+            return Err(Failed::host(Kind::Skipped, format!("not tried, since {first} is not known"), detail));
         }
         let look = |only| {
             let starting = gates.start(target.gate(), until)?;
@@ -212,13 +296,16 @@ impl Ask<'_> {
         if pins.is_empty() {
             return match trouble.as_deref() {
                 None => Ok(Found::Known(key, "known already".to_owned())),
+                Some(HostKeyError::Unknown { .. }) if self.is_known_to_ssh(&asked.at, &key, until) => {
+                    self.learn(&target, vec![key.clone()], key, "your own known_hosts".to_owned(), false)
+                }
                 Some(HostKeyError::Unknown { .. }) if self.args.accept_new => {
                     self.learn(&target, vec![key.clone()], key, "your word".to_owned(), true)
                 }
                 Some(HostKeyError::Changed { .. }) if self.args.accept_new && self.args.replace => {
                     self.learn(&target, vec![key.clone()], key, "your word".to_owned(), true)
                 }
-                Some(HostKeyError::Unknown { .. }) => Err(nobody(&target, &key)),
+                Some(HostKeyError::Unknown { .. }) => Err(nobody(&target, &key, &asked.at)),
                 Some(_) => Err(refused(&target, trouble)),
             };
         }
@@ -236,6 +323,14 @@ impl Ask<'_> {
         }
         let pinned = pins.into_iter().map(|(pin, _)| pin).collect();
         Err(refused(&target, Some(Box::new(HostKeyError::NotPinned { shown: key, pinned }))))
+    }
+
+    /// Whether the person has trusted that key for that host before the project had a file of its own.
+    fn is_known_to_ssh(&self, at: &At<'_>, key: &HostKey, until: &Until) -> bool {
+        // For a jump host these files count as they are.
+        let At::Host(index) = at else { return false };
+        let own = self.over.target_as_ssh_knows_it(*index, until);
+        own.is_ok_and(|own| matches!(learn::judge(&own, key), Ok(None)))
     }
 
     /// The keys that are to be written, on the word of `source`, unless the files contradict.
@@ -277,11 +372,16 @@ impl Ask<'_> {
 }
 
 /// Nobody says whose key it is.
-fn nobody(target: &Target, key: &HostKey) -> Failed {
+fn nobody(target: &Target, key: &HostKey, at: &At<'_>) -> Failed {
+    // A jump host is no host that a command could name: it comes with those behind it.
+    let (whose, hosts) = match at {
+        At::Host(_) => ("", " @hosts"),
+        At::Jump(_) => ("the jump host ", ""),
+    };
     let detail = format!(
-        "found: {target} shows {} {}\nmeans: nobody has said that this is its key\ndo: from the machine's console, or its \
-         cloud's log:  {{run trust @hosts --fingerprints FILE}}\nby your own word, after one table of all:  {{run trust @hosts \
-         --accept-new}}",
+        "found: {whose}{target} shows {} {}\nmeans: nobody has said that this is its key\ndo: from the machine's console, or \
+         its cloud's log:  {{run trust{hosts} --fingerprints FILE}}\nby your own word, after one table of all:  {{run \
+         trust{hosts} --accept-new}}",
         key.key_type().short(),
         key.fingerprint()
     );
@@ -297,10 +397,10 @@ fn refused(target: &Target, trouble: Option<Box<HostKeyError>>) -> Failed {
     }
 }
 
-fn tell(report: &crate::report::Report, host: &HostSpec, found: &Found) {
+fn tell(report: &crate::report::Report, host: &str, found: &Found) {
     let say = |key: &HostKey, standing, source: &str| {
         report.tell(Event::HostKey {
-            host: host.name.clone(),
+            host: host.to_owned(),
             key: KeyRef {
                 algorithm: key.key_type().name().to_owned(),
                 fingerprint: key.fingerprint(),
@@ -321,18 +421,18 @@ fn tell(report: &crate::report::Report, host: &HostSpec, found: &Found) {
 }
 
 /// Whether the person takes the keys that nobody else speaks for, all in one table.
-fn confirmed(args: &Trust, hosts: &[HostSpec], found: &[Found], cancel: &Cancel) -> bool {
-    let width = hosts.iter().map(|host| host.name.len()).max().unwrap_or_default();
+fn confirmed(args: &Trust, asked: &[Asked<'_>], found: &[Found], cancel: &Cancel) -> bool {
+    let width = asked.iter().map(|one| one.name.len()).max().unwrap_or_default();
     let mut table = String::new();
     let mut count = 0;
-    for (host, found) in hosts.iter().zip(found) {
+    for (one, found) in asked.iter().zip(found) {
         let Found::New { keys, by_word: true, replaces, .. } = found else { continue };
         count += 1;
         for key in keys {
-            let address = host.address.as_deref().unwrap_or("(ssh_config)");
+            let address = one.address();
             let note = if *replaces { "  in the place of another one" } else { "" };
             let (kind, print) = (key.key_type().short(), key.fingerprint());
-            table += &format!("{:width$}  {address:<15}  {kind:<7}  {print}{note}\r\n", host.name);
+            table += &format!("{:width$}  {address:<15}  {kind:<7}  {print}{note}\r\n", one.name);
         }
     }
     if count == 0 || args.yes {

@@ -13,6 +13,7 @@ fn local(ssh: &'static str) -> Resolver {
         user: Some("me".to_owned()),
         agent: Some("/run/agent".into()),
         alike: Alike::default(),
+        chains: Chains::default(),
     }
 }
 
@@ -81,34 +82,89 @@ fn what_the_projects_file_says_wins() {
     assert!(target.global_known_hosts.is_empty());
 }
 
+/// What `ssh` is started with, apart from what it is always told.
+fn started(target: &Target) -> Vec<String> {
+    let Route::Jump(chain) = &target.route else { panic!("{target:?}") };
+    let command = chain.command(crate::ssh::Trust::Strict);
+    let words: Vec<String> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+    let always = ["BatchMode=yes", "ForwardAgent=no", "StrictHostKeyChecking=yes", "LogLevel=INFO"];
+    for (pair, option) in words.chunks(2).zip(always) {
+        assert_eq!(pair, ["-o", option]);
+    }
+    words[8..].to_vec()
+}
+
 #[test]
-fn jump_hosts_become_one_call_of_ssh_and_the_first_of_them_is_the_gate() {
+fn each_jump_host_is_passed_by_a_call_of_ssh_that_is_told_the_same_and_the_first_of_them_is_the_gate() {
     let config = "Host app-*\n ProxyJump u@first:23,[fe80::1]:24,last\n HostName fd00::2\n";
     let Some(target) = with_config(config, named("app-1")) else { return };
     let target = target.expect("it");
     assert_eq!(target.gate(), "u@first:23");
-    let Route::Jump { last, arguments } = &target.route else { panic!("{target:?}") };
-    assert_eq!(last, "last");
-    assert_eq!(arguments[2..], ["-J", "u@first:23,[fe80::1]:24", "-W", "[fd00::2]:22"]);
+    let words = started(&target);
+    let (proxy, file) = (words[1].strip_prefix("ProxyCommand=ssh ").expect("a proxy"), &words[3]);
+    assert_eq!(words[2..], ["-F", file, "-W", "[fd00::2]:22", "--", "last"]);
+    assert!(proxy.ends_with(&format!("'-F' '{file}' '-p' '24' -W '[%h]:%p' -- 'fe80::1'")), "{proxy}");
+    assert!(proxy.contains("'-o' 'StrictHostKeyChecking=yes'") && proxy.contains("'-o' 'BatchMode=yes'"), "{proxy}");
+    // One level further in, the tokens and the quotes are those of that level.
+    assert!(proxy.contains(r"-W '\''[%%h]:%%p'\'' -- '\''first'\'''"), "{proxy}");
+    let jumps: Vec<(String, Option<&str>)> =
+        target.jumps().map(|jump| (jump.to_string(), jump.jump.as_deref())).collect();
+    let wanted =
+        [("u@first:23", None), ("[fe80::1]:24", Some("u@first:23")), ("last", Some("u@first:23,[fe80::1]:24"))];
+    assert_eq!(jumps, wanted.map(|(jump, before)| (jump.to_owned(), before)));
 }
 
 #[test]
 fn jump_hosts_of_the_projects_file_win_over_ssh_config_and_a_jump_host_is_not_behind_itself() {
     let config = "Host a b\n ProxyJump other\nHost c\n ProxyCommand nc %h %p\n";
     let with = |name: &str, jump: &str| Endpoint { jump: Some(jump.to_owned()), ..named(name) };
+    let passed = |target: &Target| target.jumps().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     for name in ["a", "c", "z"] {
         let Some(target) = with_config(config, with(name, "u@first:23,last")) else { return };
         let target = target.expect("it");
-        let Route::Jump { last, arguments } = &target.route else { panic!("{target:?}") };
-        assert_eq!((last.as_str(), target.gate()), ("last", "u@first:23"));
-        assert!(arguments.join(" ").ends_with(&format!("-J u@first:23 -W {name}:22")), "{arguments:?}");
+        assert_eq!((passed(&target).as_str(), target.gate()), ("u@first:23 last", "u@first:23"));
+        assert_eq!(started(&target)[4..], ["-W", &format!("{name}:22"), "--", "last"]);
     }
-    for (name, jump) in [("a", "none"), ("c", "none"), ("z", "first,root@z"), ("first", "first,last")] {
+    for (name, jump) in [("a", "none"), ("c", "none"), ("first", "first,last"), ("first", "u@first:22")] {
         let Some(target) = with_config(config, with(name, jump)) else { return };
         assert_eq!(target.expect("it").route, Route::Direct, "{name} {jump}");
     }
+    // The second jump host is behind the first, and another port is another machine.
+    for (name, jump, way) in [("z", "first,root@z", "first"), ("z", "z:2222", "z:2222")] {
+        let Some(target) = with_config(config, with(name, jump)) else { return };
+        assert_eq!(passed(&target.expect("it")), way, "{name} {jump}");
+    }
     let Some(target) = with_config(config, with("a", "-oProxyCommand=x")) else { return };
     assert!(target.is_err());
+}
+
+#[test]
+fn a_jump_host_is_known_by_the_projects_file_and_ssh_configs_and_has_the_projects_key_where_the_project_names_it() {
+    let config = "Host bastion\n UserKnownHostsFile /b/%n \"/b/with space\"\n IdentityFile ~/.ssh/bastion\n\
+                  Host a\n ProxyJump bastion\n";
+    let project = |name: &str| Endpoint {
+        known_hosts: Some("/p/100% known".into()),
+        identity: Some("~/key".into()),
+        ..named(name)
+    };
+    let Some(target) = with_config(config, project("a")) else { return };
+    let words = started(&target.expect("it"));
+    let files = "UserKnownHostsFile=\"/p/100%% known\" /b/bastion \"/b/with space\"";
+    assert_eq!(words[..3], ["-o", files, "-F"], "ssh_config's own jump host");
+
+    let own = Endpoint { jump: Some("bastion".to_owned()), address: Some("10.0.0.1".to_owned()), ..project("b") };
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("config");
+    std::fs::write(&file, config).expect("written");
+    let resolver = local("ssh");
+    let target = resolver.resolve(&Endpoint { config: Some(file), ..own }, &soon()).expect("it");
+    let words = started(&target);
+    assert_eq!(words[2..6], ["-o", "IdentityFile=/home/me/key", "-o", "IdentityFile=~/.ssh/bastion"], "{words:?}");
+    // To look at its key is to look where `ssh` will.
+    let jump = target.jumps().next().expect("one").clone();
+    let looked = resolver.resolve(&jump, &soon()).expect("it");
+    assert_eq!(looked.known_hosts, [Path::new("/p/100% known"), Path::new("/b/bastion"), Path::new("/b/with space")]);
+    assert_eq!(looked.identity.as_deref(), Some(Path::new("/home/me/key")));
 }
 
 #[test]
@@ -191,8 +247,7 @@ fn hosts_that_share_an_answer_of_ssh_keep_what_is_their_own() {
         let jumped = [found("10.0.0.1", None, Some(2201)), found("10.0.0.3", None, Some(2203))];
         assert_eq!(jumped.each_ref().map(ToString::to_string), ["ada@10.0.0.1:2201", "ada@10.0.0.3:2203"]);
         for (target, address) in jumped.iter().zip(["10.0.0.1:2201", "10.0.0.3:2203"]) {
-            let Route::Jump { last, arguments } = &target.route else { panic!("{:?}", target.route) };
-            assert_eq!((last.as_str(), arguments.last().map(String::as_str)), ("10.0.0.9", Some(address)));
+            assert_eq!(started(target)[2..], ["-W", address, "--", "10.0.0.9"]);
             assert_eq!(target.address_limit, Some(Duration::from_secs(7)));
         }
         assert_eq!(jumped[1].identities, [Path::new("/any-10.0.0.3")]);

@@ -412,13 +412,20 @@ impl<O: Write, E: Write> Screen<O, E> {
     fn next(&self, counts: Counts) -> Option<String> {
         let unknown =
             |result: &HostResult| matches!(result, HostResult::Failed(one) if one.changed == Changed::Unknown);
+        let all_well = counts.failed + counts.unreachable + counts.skipped + counts.would_change == 0;
         let command = match self.command.as_str() {
             "plan" | "status" | "explain" if counts.would_change > 0 => "up",
             "up" | "leave" if self.results.values().any(unknown) => "status",
+            "trust" if all_well => "plan",
+            "up" if all_well && counts.changed > 0 => "status",
             _ => return None,
         };
         let next = format!("next: stagecraft-net {command}{}", self.context.again);
         Some(match self.digest {
+            None if self.command == "up" && all_well => format!(
+                "{next}\n  or, for other programs: stagecraft-net export{} --format ssh-config",
+                self.context.again
+            ),
             Some(digest) => format!(
                 "{next}\n  or, for this plan and no other: stagecraft-net {command}{} --approve {digest}",
                 self.context.again

@@ -1,8 +1,9 @@
 //! What a person approves of a plan, as a digest: the same plan has the same one, and anything else has another.
 //!
-//! It is over the provider's digest, and for each host that would be changed over its name and its steps: ids, titles,
-//! details, secret slots, and what interrupts. Hosts of which nothing would be changed are not in it. Not for: a way to
-//! carry a plan about; the run that is approved looks at every host again ([`crate::fleet::run_approved`]).
+//! It is over the provider's digest, and for each host that would be changed over its name, the address and port of the
+//! machine, and its steps: ids, titles, details, secret slots, and what interrupts. Hosts of which nothing would be changed
+//! are not in it, nor are who logs in and by which bastion. Not for: a way to carry a plan about; the run that is approved
+//! looks at every host again ([`crate::fleet::run_approved`]).
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use crate::contract::Step;
 use crate::event::{HostResult, ProviderRef};
 
 /// Raised when what is below is put together in another way: an old approval must not fit a new meaning.
-const FORM: &str = "stagecraft-net plan 1";
+const FORM: &str = "stagecraft-net plan 2";
 
 /// A plan's digest, and that of each host in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,6 +24,9 @@ pub struct PlanDigest {
     pub digest: Digest,
     /// Of each host that would be changed.
     pub hosts: BTreeMap<String, Digest>,
+    /// Of the address of each of them alone, so that it can be told whether that moved.
+    #[serde(skip)]
+    pub places: BTreeMap<String, Digest>,
 }
 
 /// What somebody approved.
@@ -32,15 +36,20 @@ pub struct Approval {
     pub digest: Digest,
     /// Those of its hosts, where they are known here.
     pub hosts: Option<BTreeMap<String, Digest>>,
+    /// Those of their addresses, where they are known here.
+    pub places: BTreeMap<String, Digest>,
 }
 
 impl PlanDigest {
-    /// The digest of what these hosts would be changed by.
+    /// The digest of what these hosts would be changed by: each with its name, its machine's `address:port`, and its steps.
     #[must_use]
-    pub fn of<'a>(provider: &ProviderRef, hosts: impl IntoIterator<Item = (&'a str, &'a [Step])>) -> Self {
-        let hosts: BTreeMap<String, Digest> =
-            hosts.into_iter().map(|(host, steps)| (host.to_owned(), of_host(provider, host, steps))).collect();
-        Self { digest: digest(&(FORM, &provider.digest, &hosts)), hosts }
+    pub fn of<'a>(provider: &ProviderRef, hosts: impl IntoIterator<Item = (&'a str, &'a str, &'a [Step])>) -> Self {
+        let (mut all, mut places) = (BTreeMap::new(), BTreeMap::new());
+        for (host, at, steps) in hosts {
+            all.insert(host.to_owned(), of_host(provider, host, at, steps));
+            places.insert(host.to_owned(), digest(&(FORM, at)));
+        }
+        Self { digest: digest(&(FORM, &provider.digest, &all)), hosts: all, places }
     }
 
     /// The digest of a look at hosts, in the order of its results.
@@ -49,25 +58,31 @@ impl PlanDigest {
         Self::of(
             provider,
             looked.into_iter().filter_map(|(host, result)| match result {
-                HostResult::WouldChange { steps, .. } => Some((host, steps.as_slice())),
+                HostResult::WouldChange { steps, at, .. } => Some((host, at.as_str(), steps.as_slice())),
                 _ => None,
             }),
         )
     }
 
-    /// In which hosts this plan differs from an approved one, for people. None where that is not known.
+    /// In which hosts this plan differs from an approved one, for people: `failed` are those that could not be planned. None
+    /// where that is not known.
     #[must_use]
-    pub fn moved(&self, approved: &Approval) -> Option<String> {
+    pub fn moved(&self, approved: &Approval, failed: impl Fn(&str) -> bool) -> Option<String> {
         let before = approved.hosts.as_ref()?;
         let mut moved = Vec::new();
         for (host, digest) in &self.hosts {
             match before.get(host) {
                 None => moved.push(format!("{host} (new)")),
-                Some(other) if other != digest => moved.push(format!("{host} (other steps)")),
+                Some(other) if other != digest => {
+                    let same = approved.places.get(host) == self.places.get(host);
+                    moved.push(format!("{host} ({})", if same { "other steps" } else { "another address" }));
+                }
                 Some(_) => {}
             }
         }
-        moved.extend(before.keys().filter(|host| !self.hosts.contains_key(*host)).map(|host| format!("{host} (gone)")));
+        for host in before.keys().filter(|host| !self.hosts.contains_key(*host)) {
+            moved.push(format!("{host} ({})", if failed(host) { "failed" } else { "gone" }));
+        }
         if moved.is_empty() {
             moved.push("the provider".to_owned());
         }
@@ -75,9 +90,9 @@ impl PlanDigest {
     }
 }
 
-/// The digest of one host's steps.
-pub(crate) fn of_host(provider: &ProviderRef, host: &str, steps: &[Step]) -> Digest {
-    digest(&(FORM, &provider.digest, host, steps))
+/// The digest of one host's steps, on that machine.
+pub(crate) fn of_host(provider: &ProviderRef, host: &str, at: &str, steps: &[Step]) -> Digest {
+    digest(&(FORM, &provider.digest, host, at, steps))
 }
 
 /// JSON says where each text ends, so no two plans read the same.
@@ -103,8 +118,10 @@ mod tests {
         }
     }
 
+    const AT: &str = "192.0.2.7:22";
+
     fn plan(hosts: &[(&str, Vec<Step>)]) -> PlanDigest {
-        PlanDigest::of(&provider("sha256:a"), hosts.iter().map(|(host, steps)| (*host, steps.as_slice())))
+        PlanDigest::of(&provider("sha256:a"), hosts.iter().map(|(host, steps)| (*host, AT, steps.as_slice())))
     }
 
     #[test]
@@ -133,16 +150,26 @@ mod tests {
             assert_ne!(plan(&other).digest, same, "{other:?}");
         }
         let steps = [step()];
-        let newer = PlanDigest::of(&provider("sha256:b"), [("app-1", steps.as_slice())]);
+        let newer = PlanDigest::of(&provider("sha256:b"), [("app-1", AT, steps.as_slice())]);
         assert_ne!(newer.digest, same, "another provider is another plan");
+        for at in ["192.0.2.8:22", "192.0.2.7:2222"] {
+            let there = PlanDigest::of(&provider("sha256:a"), [("app-1", at, steps.as_slice())]);
+            assert_ne!(there.digest, same, "another machine is another plan");
+        }
     }
 
     #[test]
     fn what_moved_is_told_host_by_host() {
-        let now = plan(&[("a", vec![step()]), ("b", vec![step()]), ("c", vec![step()])]);
-        let before = plan(&[("a", vec![step()]), ("b", vec![]), ("d", vec![step()])]);
-        let approved = Approval { digest: before.digest, hosts: Some(before.hosts) };
-        assert_eq!(now.moved(&approved).as_deref(), Some("b (other steps) · c (new) · d (gone)"));
-        assert_eq!(now.moved(&Approval { hosts: None, ..approved }), None);
+        let steps = [step()];
+        let all =
+            [("a", AT), ("b", AT), ("c", AT), ("e", "192.0.2.9:22")].map(|(host, at)| (host, at, steps.as_slice()));
+        let now = PlanDigest::of(&provider("sha256:a"), all);
+        let before = plan(&[("a", vec![step()]), ("b", vec![]), ("d", vec![step()]), ("e", vec![step()])]);
+        let approved = Approval { digest: before.digest, hosts: Some(before.hosts), places: before.places };
+        let moved = "b (other steps) · c (new) · e (another address) · d (gone)";
+        assert_eq!(now.moved(&approved, |_| false).as_deref(), Some(moved));
+        let failed = now.moved(&approved, |host| host == "d").unwrap_or_default();
+        assert!(failed.ends_with("d (failed)"), "{failed}");
+        assert_eq!(now.moved(&Approval { hosts: None, ..approved }, |_| false), None);
     }
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::contract::{BatchError, Denial, Failure, Hands, Level, PauseEnd, SecretHandle, Step};
 use crate::engine::CallError;
 use crate::event::{Event, Sent, Tell};
-use crate::failure::{Changed, Failed, Kind, WRONG_SUDO_PASSWORD};
+use crate::failure::{Changed, DEFECT_OF_THE_PROVIDER, Failed, Kind, WRONG_SUDO_PASSWORD};
 use crate::policy::{Admitted, Policy};
 use crate::secrets::Vault;
 use crate::session::{Session, SessionError};
@@ -393,12 +393,14 @@ impl Trouble {
             Self::Denied(denial) => Failed::host(
                 Kind::Denied,
                 format!("the policy does not allow it: {}", boundary::text::one_line(&denial.reason)),
-                (!denial.grant.is_empty()).then(|| {
-                    format!(
-                        "means: nothing of the batch was sent\ndo: to allow it, add this grant\n{}",
-                        boundary::text::one_line(&denial.grant)
-                    )
-                }),
+                match denial.grant.as_str() {
+                    "" => format!("wanted: a command that its description names\n{DEFECT_OF_THE_PROVIDER}"),
+                    grant => format!(
+                        "wanted: a grant for it\nmeans: nothing of the batch was sent\ndo: to allow it, where this \
+                         provider's grants stand, add:  {}",
+                        boundary::text::one_line(grant)
+                    ),
+                },
             ),
         };
         let Some(guest) = guest else { return failed };

@@ -247,6 +247,8 @@ pub enum HostResult {
     WouldChange {
         /// The steps.
         steps: Vec<Step>,
+        /// Which machine they are for: `address:port`; empty where what reaches hosts does not say.
+        at: String,
         /// What was found.
         outcome: Outcome,
     },
@@ -341,7 +343,7 @@ mod tests {
         let outcome = Outcome { facts: Vec::new(), node: None, notes: Vec::new() };
         let results = [
             HostResult::Holds(outcome.clone()),
-            HostResult::WouldChange { steps: Vec::new(), outcome: outcome.clone() },
+            HostResult::WouldChange { steps: Vec::new(), at: String::new(), outcome: outcome.clone() },
             HostResult::Changed { steps: Vec::new(), outcome },
             failed(Kind::Unreachable),
             failed(Kind::Authentication),

@@ -67,44 +67,48 @@ pub enum Kind {
     Skipped,
     /// A defect in the runtime itself.
     Internal,
-    /// Anything else.
+    /// Anything else. It stays the last: [`Kind::ALL`] is as long as that.
     Other,
 }
 
 impl Kind {
+    /// All of them, in the order of their declaration: first those that a provider may name.
+    pub const ALL: [Self; Self::Other as usize + 1] = [
+        Self::ConfigInvalid,
+        Self::UnsupportedOs,
+        Self::InstallFailed,
+        Self::DaemonDown,
+        Self::Privilege,
+        Self::SecretMissing,
+        Self::SecretInvalid,
+        Self::TagsNotPermitted,
+        Self::ApprovalNeeded,
+        Self::ControlUnreachable,
+        Self::NetworkMismatch,
+        Self::NetworkUnproved,
+        Self::TagMismatch,
+        Self::NameConflict,
+        Self::DisruptionRefused,
+        Self::Busy,
+        Self::Denied,
+        Self::TimedOut,
+        Self::Lost,
+        Self::Cancelled,
+        Self::Unreachable,
+        Self::HostKey,
+        Self::Authentication,
+        Self::Provider,
+        Self::NotApproved,
+        Self::Skipped,
+        Self::Internal,
+        Self::Other,
+    ];
+
     /// The kind that a provider names, if it is one that a provider may name.
     #[must_use]
     pub fn from_provider(name: &str) -> Self {
-        use Kind::{
-            ApprovalNeeded, Busy, Cancelled, ConfigInvalid, ControlUnreachable, DaemonDown, Denied, DisruptionRefused,
-            InstallFailed, Lost, NameConflict, NetworkMismatch, NetworkUnproved, Other, Privilege, SecretInvalid,
-            SecretMissing, TagMismatch, TagsNotPermitted, TimedOut, UnsupportedOs,
-        };
-        [
-            ConfigInvalid,
-            UnsupportedOs,
-            InstallFailed,
-            DaemonDown,
-            Privilege,
-            SecretMissing,
-            SecretInvalid,
-            TagsNotPermitted,
-            ApprovalNeeded,
-            ControlUnreachable,
-            NetworkMismatch,
-            NetworkUnproved,
-            TagMismatch,
-            NameConflict,
-            DisruptionRefused,
-            Busy,
-            Denied,
-            TimedOut,
-            Lost,
-            Cancelled,
-        ]
-        .into_iter()
-        .find(|kind| kind.name() == name)
-        .unwrap_or(Other)
+        let may = &Self::ALL[..=Self::Cancelled as usize];
+        may.iter().copied().find(|kind| kind.name() == name).unwrap_or(Self::Other)
     }
 
     /// Its name, in kebab-case.
@@ -151,6 +155,13 @@ impl std::fmt::Display for Kind {
 
 /// The code of the diagnostic for a host whose `sudo` refused the password; others are then [`Kind::Skipped`].
 pub const WRONG_SUDO_PASSWORD: &str = "wrong-sudo-password";
+
+/// The code of the diagnostic for a host that was not tried since more hosts had failed than may.
+pub const TOO_MANY_FAILED: &str = "too-many-failed";
+
+/// What a person can do about a provider that fails by itself.
+pub(crate) const DEFECT_OF_THE_PROVIDER: &str = "means: a defect of the provider; it is not in your config and not on the \
+     host\ndo: tell the provider's author, with this text; {run provider list} shows which one it is";
 
 /// What a failed attempt has changed on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -226,6 +237,7 @@ mod tests {
         assert_eq!(Kind::from_provider("secret-invalid"), Kind::SecretInvalid);
         assert_eq!(Kind::from_provider("unreachable"), Kind::Other);
         assert_eq!(Kind::from_provider(""), Kind::Other);
+        assert!(Kind::ALL.iter().enumerate().all(|(place, kind)| *kind as usize == place), "each once, in their order");
         assert_eq!(serde_json::to_value(Kind::TagsNotPermitted).unwrap(), Kind::TagsNotPermitted.name());
     }
 

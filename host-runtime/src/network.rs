@@ -92,17 +92,9 @@ impl Provider {
         let text = config.to_string();
         let invalid = |findings| InvalidConfig { provider: self.id().to_owned(), findings };
         let findings = pure()
-            .map_err(|error| error.to_string())
-            .and_then(|until| self.loaded.validate(&text, &until).map_err(|error| error.to_string()))
-            .map_err(|error| {
-                invalid(vec![Diagnostic {
-                    severity: Severity::Error,
-                    code: Kind::Provider.name().to_owned(),
-                    summary: error,
-                    detail: None,
-                    config_path: None,
-                }])
-            })?;
+            .map_err(no_descriptor)
+            .and_then(|until| self.loaded.validate(&text, &until).map_err(|error| error.failed()))
+            .map_err(|failed| invalid(failed.diagnostics))?;
         let findings: Vec<_> = findings.into_iter().map(crate::words::clean_diagnostic).collect();
         let (errors, notes) = findings.into_iter().partition::<Vec<_>, _>(|one| one.severity == Severity::Error);
         if errors.is_empty() {
@@ -122,6 +114,15 @@ impl std::fmt::Debug for Provider {
 /// The limits of a call that touches no machine.
 fn pure() -> std::io::Result<Until> {
     Ok(Until::after(PURE_CALL, &Cancel::new()?))
+}
+
+/// This machine has nothing left to wait on.
+pub(crate) fn no_descriptor(error: std::io::Error) -> Failed {
+    Failed::host(
+        Kind::Other,
+        format!("this machine has no descriptor left: {error}"),
+        "do: end other programs, or raise the limit (`ulimit -n`), or use fewer --jobs".to_owned(),
+    )
 }
 
 /// A provider with a valid config. Cheap to clone; shared by the hosts of a run.
@@ -164,7 +165,7 @@ impl Network {
     /// # Errors
     /// When the name cannot be one in this network.
     pub fn node_fqdn(&self, host: &str) -> Result<String, Failed> {
-        let until = pure().map_err(|error| Failed::host(Kind::Other, error.to_string(), None))?;
+        let until = pure().map_err(no_descriptor)?;
         match self.provider().loaded().node_fqdn(self.config_text(), host, &until) {
             Ok(Ok(name)) => Ok(boundary::text::one_line(&name)),
             Ok(Err(failure)) => Err(crate::words::failed_by_provider(self.provider().id(), failure)),

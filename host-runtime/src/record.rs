@@ -162,7 +162,7 @@ mod tests {
         let file = folder.path().join("stagecraft.yml");
         std::fs::write(&file, "x").expect("written");
         assert_eq!(records.read(&file, "dev").expect("none yet"), None);
-        let drift = HostResult::WouldChange { steps: Vec::new(), outcome: outcome() };
+        let drift = HostResult::WouldChange { steps: Vec::new(), at: String::new(), outcome: outcome() };
         let (holds, changed) =
             (HostResult::Holds(outcome()), HostResult::Changed { steps: Vec::new(), outcome: outcome() });
         let bad = failed();

@@ -5,7 +5,7 @@
 //! contract is the provider's failure. Not for: what the host itself saw of a call ([`crate::call`]).
 
 use crate::contract::{Assessment, Descriptor, Diagnostic, Fact, Failure, Node, Outcome, Severity, Step};
-use crate::failure::{Changed, Failed, Kind};
+use crate::failure::{Changed, DEFECT_OF_THE_PROVIDER, Failed, Kind};
 
 /// A provider's failure as the host reports it: cleaned, and in its name.
 pub(crate) fn failed_by_provider(provider: &str, failure: Failure) -> Failed {
@@ -16,7 +16,7 @@ pub(crate) fn failed_by_provider(provider: &str, failure: Failure) -> Failed {
             severity: Severity::Error,
             code: kind.name().to_owned(),
             summary: format!("it failed ({}) and said no more", boundary::text::one_line(&failure.kind)),
-            detail: None,
+            detail: Some(DEFECT_OF_THE_PROVIDER.to_owned()),
             config_path: None,
         });
     }
@@ -71,8 +71,10 @@ pub(crate) fn check_assessment(
     descriptor: &Descriptor,
     assessment: Assessment,
 ) -> Result<Assessment, Failed> {
-    let broken =
-        |what: String| Failed::host(Kind::Provider, format!("provider {} broke the contract: {what}", id), None);
+    let broken = |what: String| {
+        let text = format!("provider {id} broke the contract: {what}");
+        Failed::host(Kind::Provider, text, DEFECT_OF_THE_PROVIDER.to_owned())
+    };
     if assessment.blocked.is_some() && !assessment.steps.is_empty() {
         return Err(broken("a plan with steps says that it is blocked".to_owned()));
     }

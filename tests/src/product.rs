@@ -48,6 +48,11 @@ impl Cli {
         Self::with(command, dir)
     }
 
+    /// As [`Cli::new`], with another build of the product.
+    pub fn other(binary: &Path, dir: &Path) -> Self {
+        Self::with(Command::new(binary), dir)
+    }
+
     fn with(mut command: Command, dir: &Path) -> Self {
         command.env_clear().current_dir(dir).stdin(Stdio::null());
         command.env("HOME", dir).env("PATH", std::env::var_os("PATH").unwrap_or_default());

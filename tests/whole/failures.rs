@@ -39,7 +39,7 @@ fn up(site: &Site, key: &str) -> Ran {
 /// The run failed on its hosts with this kind and these texts, and says what was changed. Gives the block as a person reads
 /// it, but for what differs from run to run, so that it can be held against a snapshot.
 #[track_caller]
-fn failed(ran: &Ran, kind: &str, changed: &str, texts: &[&str]) -> String {
+pub(super) fn failed(ran: &Ran, kind: &str, changed: &str, texts: &[&str]) -> String {
     assert_eq!(ran.code, Some(10), "{}", ran.stderr);
     let block = format!("error[{kind}]");
     assert!(ran.stderr.contains(&block), "{block} in\n{}", ran.stderr);
@@ -60,12 +60,12 @@ fn failed(ran: &Ran, kind: &str, changed: &str, texts: &[&str]) -> String {
 }
 
 /// The blocks of a report, without what differs from run to run.
-fn blocks(text: &str) -> impl Iterator<Item = String> + '_ {
+pub(super) fn blocks(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split("\n\n").map(|block| steady(block.trim_end()))
 }
 
 /// A text without the ports, directories and keys of one run.
-fn steady(text: &str) -> String {
+pub(super) fn steady(text: &str) -> String {
     let text = text.replace(&format!("{}/", std::env::temp_dir().display()), "");
     let mut steady = String::new();
     let mut rest = text.as_str();

@@ -33,7 +33,7 @@ case $s in *'p tar'*) mode=probe;; *) mode=run;; esac
 /// One lie: its name, the kind of failure that it must be, and what the machine does.
 type Lie = (&'static str, &'static str, &'static str);
 
-fn liar() -> Site {
+pub(super) fn liar() -> Site {
     let mut world = World::of("example.ts.net");
     world.saas().add_key(KEY, "example.ts.net", &["tag:server"]);
     let mut site = Site::new(&world).unwrap();
@@ -42,7 +42,7 @@ fn liar() -> Site {
     site
 }
 
-fn tell(site: &Site, lie: &str, command: &str) -> (Ran, Duration) {
+pub(super) fn tell(site: &Site, lie: &str, command: &str) -> (Ran, Duration) {
     std::fs::write(site["app-1"].run_dir().join("lie"), format!("{LIAR}{lie}\n")).unwrap();
     let begin = Instant::now();
     let limit = format!("{}s", LIMIT.as_secs());

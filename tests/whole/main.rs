@@ -11,6 +11,7 @@ mod grants;
 mod guests;
 mod journal;
 mod journey;
+mod kinds;
 mod laws;
 mod lies;
 mod measure;

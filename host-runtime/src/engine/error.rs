@@ -15,7 +15,7 @@ use super::limits::Limits;
 use super::state::State;
 use super::wasi::Exited;
 use crate::artifact::Which;
-use crate::failure::{Failed, Kind};
+use crate::failure::{DEFECT_OF_THE_PROVIDER, Failed, Kind};
 
 /// Which of the provider's functions was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,11 +124,7 @@ impl CallError {
             detail.push(format!("found: it was in:\n  {}", self.running.join("\n  ")));
         }
         if kind == Kind::Provider {
-            detail.push(
-                "means: a defect of the provider; it is not in your config and not on the host\n\
-                 do: tell the provider's author, with this text; {run provider list} shows which one it is"
-                    .to_owned(),
-            );
+            detail.push(DEFECT_OF_THE_PROVIDER.to_owned());
         }
         Failed::host(kind, self.headline(), (!detail.is_empty()).then(|| detail.join("\n")))
     }

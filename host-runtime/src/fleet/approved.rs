@@ -2,13 +2,14 @@
 //!
 //! Every host is looked at first. Only when that comes to the plan that was approved are the hosts of it visited again,
 //! and each of them is looked at once more: what moved in between is not done either. Hosts that are right are not
-//! visited twice. Not for: what the digest is over ([`crate::approval`]).
+//! visited twice. A host that could not be looked at counts as failed for both parts of the run. Not for: what the digest is over ([`crate::approval`]).
 
 use std::sync::Arc;
 
 use super::dial::cancelled;
 use super::members::Members;
 use super::starts::Starts;
+use super::turns::too_many;
 use super::visit::{Act, Task, Visit};
 use super::{Limits, crew};
 use crate::approval::{Approval, PlanDigest};
@@ -49,11 +50,17 @@ fn run_heard(
 
     let now = PlanDigest::of_look(&provider, names.iter().map(String::as_str).zip(&results));
     let places: Vec<usize> = (0..names.len()).filter(|&place| would_change(&results[place])).collect();
+    let failures = results.iter().filter(|result| counts(result)).count();
+    let most = limits.max_fail.unwrap_or(usize::MAX);
     let stopped = if cancel.is_cancelled() {
         // What was not looked at is no other plan.
         Some(cancelled())
+    } else if failures > most {
+        // The same: those behind it were not looked at.
+        Some(too_many(failures, most))
     } else {
-        (now.digest != approval.digest).then(|| refused(&now, approval))
+        let failed = |host: &str| names.iter().zip(&results).any(|(name, result)| name == host && counts(result));
+        (now.digest != approval.digest).then(|| refused(&now, approval, failed))
     };
     if let Some(failed) = stopped {
         for place in places {
@@ -64,7 +71,8 @@ fn run_heard(
     }
     let chosen = places.iter().map(|&place| names[place].clone()).collect();
     let visit = Visit::new(task, Act::Reach, Starts::new(limits.starts)).only(places.clone(), now.hosts);
-    for (place, result) in places.into_iter().zip(crew::run(chosen, Box::new(visit), limits, cancel, tell)?) {
+    let rest = Limits { failed: failures, ..limits.clone() };
+    for (place, result) in places.into_iter().zip(crew::run(chosen, Box::new(visit), &rest, cancel, tell)?) {
         results[place] = result;
     }
     Ok(results)
@@ -74,9 +82,13 @@ fn would_change(result: &HostResult) -> bool {
     matches!(result, HostResult::WouldChange { .. })
 }
 
+fn counts(result: &HostResult) -> bool {
+    matches!(result, HostResult::Failed(failed) if failed.kind != Kind::Skipped)
+}
+
 /// The plan is another one.
-fn refused(now: &PlanDigest, approval: &Approval) -> Failed {
-    let moved = match now.moved(approval) {
+fn refused(now: &PlanDigest, approval: &Approval, failed: impl Fn(&str) -> bool) -> Failed {
+    let moved = match now.moved(approval, failed) {
         Some(moved) => format!("moved since: {moved}"),
         None => "what was approved was not planned on this machine, so it is not known here what moved".to_owned(),
     };

@@ -121,7 +121,7 @@ pub(super) fn run(
     }
     let hosts = names.len();
     let crew = Arc::new(Crew {
-        turns: Mutex::new(Turns::new(names.clone(), limits.serial, limits.max_fail)),
+        turns: Mutex::new(Turns::new(names.clone(), limits.serial, limits.max_fail).failed_before(limits.failed)),
         began: names.iter().map(|_| Mutex::new(None)).collect(),
         names,
         work,

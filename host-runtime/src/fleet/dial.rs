@@ -39,6 +39,12 @@ pub trait Route {
         None
     }
 
+    /// Which machine it leads to: `address:port`, whoever logs in and whatever stands in front of it. A plan that was
+    /// approved for one machine is not done on another.
+    fn at(&self) -> String {
+        String::new()
+    }
+
     /// Connects and logs in.
     ///
     /// # Errors
@@ -100,7 +106,7 @@ pub(super) fn no_start(why: NoStart) -> Failed {
                     .to_owned(),
             ),
         ),
-        NoStart::System(error) => Failed::host(Kind::Internal, format!("no descriptor to wait on: {error}"), None),
+        NoStart::System(error) => crate::network::no_descriptor(error),
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Limits {
     pub serial: Option<usize>,
     /// Once more hosts than this have failed, nothing more is begun, and the others are not tried.
     pub max_fail: Option<usize>,
+    /// So many have failed before this: they count, too.
+    pub(crate) failed: usize,
     /// Connections that are starting at one server. sshd drops some from the eleventh on (`MaxStartups 10:30:100`).
     pub starts: usize,
     /// For one host, from its first attempt to its end; waiting until others are finished is not counted.
@@ -56,6 +58,7 @@ impl Default for Limits {
             jobs: 32,
             serial: None,
             max_fail: None,
+            failed: 0,
             starts: 8,
             // An install over a slow mirror, with the package lock held by another for some minutes.
             timeout: Duration::from_secs(15 * 60),

@@ -94,6 +94,10 @@ impl Route for SshRoute {
         Some(self.target.user())
     }
 
+    fn at(&self) -> String {
+        self.target.place()
+    }
+
     fn connect(&self, until: &Until) -> Result<Box<dyn Transport>, Refused> {
         match connect(&self.target, self.trust, until) {
             Ok(connection) => Ok(Box::new(connection)),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::dial::cancelled;
 use crate::event::HostResult;
-use crate::failure::{Changed, Failed, Kind};
+use crate::failure::{Changed, Failed, Kind, TOO_MANY_FAILED};
 
 /// How long parked hosts wait for a host before them that nobody has heard of.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
@@ -101,6 +101,12 @@ impl Turns {
             results: (0..hosts).map(|_| None).collect(),
             untold: Vec::new(),
         }
+    }
+
+    /// So many other hosts of the same run have failed already.
+    pub(super) fn failed_before(mut self, failures: usize) -> Self {
+        self.failures = failures;
+        self
     }
 
     /// Takes a host for a worker that is free.
@@ -280,11 +286,15 @@ fn skipped(host: &str, kind: Kind) -> Failed {
     )
 }
 
-fn too_many(failures: usize, most: usize) -> Failed {
+pub(super) fn too_many(failures: usize, most: usize) -> Failed {
     let many = if failures == 1 { "1 host has" } else { &format!("{failures} hosts have") };
-    let allowed = if most == 0 { "none may".to_owned() } else { format!("{most} may") };
-    let detail = format!("wanted: {allowed} fail\ndo: mend what failed, then {{run up --limit @failed}}");
-    Failed::host(Kind::Skipped, format!("not tried, since {many} failed"), Some(detail))
+    let detail = format!(
+        "wanted: at most {most} that fail (--max-fail)\ndo: mend what failed, then  {{run up --limit @failed}}\nnote: \
+         these hosts are in @failed, too"
+    );
+    let mut failed = Failed::host(Kind::Skipped, format!("not tried, since {many} failed"), Some(detail));
+    failed.diagnostics.iter_mut().for_each(|one| TOO_MANY_FAILED.clone_into(&mut one.code));
+    failed
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ impl Visit {
         }
         let mut patience = Patience::new(seat.until());
         loop {
-            let tried = self.once(&mut host, seat, &patience).map_err(|failed| patience.failed(failed))?;
+            let tried = self.once(&mut host, route, seat, &patience).map_err(|failed| patience.failed(failed))?;
             let (steps, failed) = match tried {
                 Tried::Done(turn) => return Ok(turn),
                 Tried::Applied(_, Ok(ensured)) => return Ok(Turn::Done(result(patience.ensured(ensured)))),
@@ -111,7 +111,7 @@ impl Visit {
     }
 
     /// One plan, and what comes of it.
-    fn once(&self, host: &mut Host, seat: &Seat<'_>, patience: &Patience) -> Result<Tried, Failed> {
+    fn once(&self, host: &mut Host, route: &dyn Route, seat: &Seat<'_>, patience: &Patience) -> Result<Tried, Failed> {
         let Task { network, members, allow, secrets, .. } = &*self.task;
         let member = &members[self.place(seat)];
         let plan = host.plan(&member.goal, allow, seat.until())?;
@@ -123,11 +123,15 @@ impl Visit {
         }
         let steps = plan.steps().to_vec();
         if self.act == Act::Look {
-            return Ok(Tried::Done(Turn::Done(HostResult::WouldChange { steps, outcome: plan.outcome() })));
+            return Ok(Tried::Done(Turn::Done(HostResult::WouldChange {
+                steps,
+                at: route.at(),
+                outcome: plan.outcome(),
+            })));
         }
         if let Some((_, approved)) = &self.only
             && approved.get(&member.name)
-                != Some(&approval::of_host(&network.provider().reference(), &member.name, &steps))
+                != Some(&approval::of_host(&network.provider().reference(), &member.name, &route.at(), &steps))
         {
             return Err(moved_meanwhile());
         }

@@ -166,7 +166,7 @@ impl Target {
     }
 
     /// `host:port`, an IPv6 address in brackets.
-    pub(super) fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         place(&self.host, self.port)
     }
 }

@@ -1,4 +1,5 @@
-//! A provider that misbehaves on request: the config names the misbehaviour.
+//! A provider that misbehaves on request: the config names the misbehaviour. It is the whole config where the sandbox is
+//! tested, and `{"do": "plan panic"}` where a project's file is: the call in which it is to misbehave, and how.
 //!
 //! Built for `wasm32-wasip2` by the build script of `lab`; the tests that use it are `tests/whole/guests`. On any other
 //! target it is empty. Not for: anything else.
@@ -48,12 +49,12 @@ impl Guest for Misfit {
     }
 
     fn validate(config: String) -> Vec<Diagnostic> {
-        misbehave(&config);
+        misbehave(word(&config, "validate"));
         vec![diagnostic("valid", &config)]
     }
 
     fn node_fqdn(config: String, host: String) -> Result<String, Failure> {
-        misbehave(&config);
+        misbehave(word(&config, "fqdn"));
         if config == "failure" {
             return Err(failure("config-invalid", "it was asked to fail"));
         }
@@ -61,7 +62,8 @@ impl Guest for Misfit {
     }
 
     fn plan(req: Request, look: &Observer) -> Result<Assessment, Failure> {
-        misbehave(&req.config);
+        let asked = word(&req.config, "plan");
+        misbehave(asked);
         let mut answer = Assessment {
             facts: vec![fact("config", &req.config)],
             node: None,
@@ -70,7 +72,7 @@ impl Guest for Misfit {
             notes: Vec::new(),
             private: Vec::new(),
         };
-        match req.config.as_str() {
+        match asked {
             "look" => {
                 answer.facts.push(fact("name", &look.name()));
                 answer.facts.push(fact("connection", &look.connection().unwrap_or_default()));
@@ -82,6 +84,29 @@ impl Guest for Misfit {
             "borrow" => {
                 // What the glue would give back at the end of the call is gone.
                 look.take_handle();
+            }
+            "denied" => {
+                let said = look.probe(&[command(&["nmap", "-sS", "192.0.2.0/24"])]);
+                return Err(failure("denied", &outputs(&said)));
+            }
+            "config" => {
+                let detail =
+                    "found: \"db 1\"\nwanted: a name without blanks\ndo: rename the database in stagecraft.yml";
+                let mut failure = failure("config-invalid", "invalid config: `database` of this host is no name");
+                failure.diagnostics[0].detail = Some(detail.into());
+                failure.diagnostics[0].config_path = Some("/do".into());
+                return Err(failure);
+            }
+            "silent" => return Err(Failure { kind: "a kind of its own".into(), diagnostics: Vec::new() }),
+            "blocked" => {
+                answer.blocked = Some(failure("other", "it cannot be"));
+                answer.steps = vec![Step {
+                    id: "one".into(),
+                    title: "do it all the same".into(),
+                    detail: None,
+                    secrets: Vec::new(),
+                    disruptive: false,
+                }];
             }
             "facts" => answer.facts = (0..20_000).map(|_| fact("n", "v")).collect(),
             "text" => answer.facts = vec![fact("long", &"x".repeat(100_000))],
@@ -144,6 +169,13 @@ impl Guest for Misfit {
         }
         Ok(Outcome { facts, node: None, notes: vec![diagnostic("done", &req.config)] })
     }
+}
+
+/// What this call is to do, by the config: all of it, or what a project's file says of this call.
+fn word<'a>(config: &'a str, call: &str) -> &'a str {
+    let Some((_, rest)) = config.split_once("\"do\":\"") else { return config };
+    let wanted = rest.split('"').next().unwrap_or_default();
+    wanted.strip_prefix(call).map_or("", str::trim_start)
 }
 
 /// What can go wrong in any call.

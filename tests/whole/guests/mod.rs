@@ -47,6 +47,11 @@ fn artifact_saying(component: &[u8], descriptor: &Descriptor) -> Artifact {
     Artifact::from_bytes(bytes, None).expect("an artifact")
 }
 
+/// The guest as an artifact.
+pub(super) fn plain() -> Artifact {
+    artifact(PLAIN)
+}
+
 fn artifact(component: &[u8]) -> Artifact {
     artifact_saying(component, &descriptor())
 }

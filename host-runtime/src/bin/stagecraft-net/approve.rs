@@ -1,7 +1,7 @@
 //! What plans were shown on this machine, so that a run that refuses an approved one can say which hosts moved.
 //!
-//! A file a plan in the user's cache, by its digest, with the digests of its hosts: no step, no address, no secret. Losing
-//! one loses that sentence and nothing else. Not for: whether a plan may be done, which the digest alone decides
+//! A file a plan in the user's cache, by its digest, with the digests of its hosts and of their addresses: no step, no
+//! address, no secret. Losing one loses that sentence and nothing else. Not for: whether a plan may be done, which the digest alone decides
 //! ([`stagecraft_net::approval`]).
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub(crate) fn remember(plan: &PlanDigest) {
 fn remember_in(folder: &Path, plan: &PlanDigest) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut new = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer(&mut new, &plan.hosts)?;
+    serde_json::to_writer(&mut new, &(&plan.hosts, &plan.places))?;
     new.persist(file(folder, &plan.digest)).map_err(|error| error.error)?;
     let mut all: Vec<_> = fs::read_dir(folder)?
         .flatten()
@@ -49,13 +49,21 @@ fn remember_in(folder: &Path, plan: &PlanDigest) -> std::io::Result<()> {
 
 /// An approval of that digest, with the hosts of the plan if it was shown on this machine.
 pub(crate) fn recall(digest: Digest) -> Approval {
-    Approval { digest, hosts: folder().and_then(|folder| recall_in(&folder, &digest)) }
+    match folder().and_then(|folder| recall_in(&folder, &digest)) {
+        Some((hosts, places)) => Approval { digest, hosts: Some(hosts), places },
+        None => Approval { digest, hosts: None, places: Digests::new() },
+    }
 }
 
-fn recall_in(folder: &Path, digest: &Digest) -> Option<BTreeMap<String, Digest>> {
+type Digests = BTreeMap<String, Digest>;
+
+fn recall_in(folder: &Path, digest: &Digest) -> Option<(Digests, Digests)> {
     let text = fs::read(file(folder, digest)).ok()?;
-    let hosts: BTreeMap<String, String> = serde_json::from_slice(&text).ok()?;
-    hosts.into_iter().map(|(host, digest)| Some((host, digest.parse().ok()?))).collect()
+    let (hosts, places): (BTreeMap<String, String>, BTreeMap<String, String>) = serde_json::from_slice(&text).ok()?;
+    let read = |all: BTreeMap<String, String>| {
+        all.into_iter().map(|(host, digest)| Some((host, digest.parse().ok()?))).collect::<Option<Digests>>()
+    };
+    Some((read(hosts)?, read(places)?))
 }
 
 #[cfg(test)]
@@ -65,7 +73,7 @@ mod tests {
 
     fn plan(host: &str) -> PlanDigest {
         let provider = ProviderRef { id: "demo".to_owned(), version: String::new(), digest: String::new() };
-        PlanDigest::of(&provider, [(host, [].as_slice())])
+        PlanDigest::of(&provider, [(host, "192.0.2.7:22", [].as_slice())])
     }
 
     #[test]
@@ -74,7 +82,7 @@ mod tests {
         let folder = folder.path().join("plans");
         assert_eq!(recall_in(&folder, &plan("a").digest), None);
         remember_in(&folder, &plan("a")).expect("written");
-        assert_eq!(recall_in(&folder, &plan("a").digest), Some(plan("a").hosts));
+        assert_eq!(recall_in(&folder, &plan("a").digest), Some((plan("a").hosts, plan("a").places)));
         fs::write(file(&folder, &plan("a").digest), "{torn").expect("written");
         assert_eq!(recall_in(&folder, &plan("a").digest), None, "a torn file is one that is not there");
         for number in 0..KEPT + 9 {

@@ -181,7 +181,24 @@ impl Choice {
         });
     }
 
-    /// The options that a command to run next needs again. Not the limits: it names its hosts itself.
+    /// The options by which the command to run next is about the same hosts, so many at a time.
+    pub(crate) fn selection(&self, again: &mut String) {
+        if let Some(name) = &self.name {
+            let _ = write!(again, " --name {}", quoted(name));
+        }
+        for limit in &self.limit {
+            let _ = write!(again, " --limit {}", quoted(&limit.to_string()));
+        }
+        for (option, share) in [("--serial", self.serial), ("--max-fail", self.max_fail)] {
+            match share {
+                Some(Share::Hosts(number)) => _ = write!(again, " {option} {number}"),
+                Some(Share::Percent(percent)) => _ = write!(again, " {option} {percent}%"),
+                None => {}
+            }
+        }
+    }
+
+    /// The options that any other command needs again. Not the limits: where a text names hosts, it names them itself.
     pub(crate) fn again(&self, again: &mut String) {
         if let Some(file) = &self.ssh_config {
             let _ = write!(again, " -F {}", quoted(&file.to_string_lossy()));

@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn a_failed_host_wins_over_drift_a_defect_over_both_and_an_interruption_over_all() {
         let outcome = Outcome { facts: Vec::new(), node: None, notes: Vec::new() };
-        let drift = HostResult::WouldChange { steps: Vec::new(), outcome: outcome.clone() };
+        let drift = HostResult::WouldChange { steps: Vec::new(), at: String::new(), outcome: outcome.clone() };
         let failed = |kind| HostResult::Failed(Failed::host(kind, "x", None));
         let of = |results: &[HostResult], interrupted| Exit::of(results, interrupted, true).code();
         assert_eq!(of(&[], false), 0);

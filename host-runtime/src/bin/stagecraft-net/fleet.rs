@@ -18,7 +18,7 @@ use crate::choice;
 use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::passphrase;
-use crate::project::{Project, Stop, again, end, report, stopped};
+use crate::project::{Project, Stop, again, end, next, report, stopped};
 use crate::report::{Answer, Context, Wish, now};
 use crate::signals;
 
@@ -75,7 +75,7 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
     let Project { inventory, network, words, .. } = project;
     let file = inventory.file().to_owned();
     let options = again(global, &[]);
-    let mut again = again(global, order.hosts);
+    let mut again = next(global, order.hosts);
     if order.command == "plan" && !order.allow.is_empty() {
         again += &format!(" --allow {}", order.allow.join(" --allow "));
     }

@@ -40,6 +40,9 @@ fn name(global: &Global, host: &str) -> Result<(Project, String), Stop> {
     if !project.inventory.hosts().is_empty() {
         project.inventory.host(host).map_err(|why| Stop::new(Fault::Usage, why))?;
     }
-    let fqdn = project.network.node_fqdn(host).map_err(|failed| Stop::new(Fault::Config, failed.to_string()))?;
+    let fqdn = project.network.node_fqdn(host).map_err(|failed| {
+        let detail = failed.diagnostics.first().and_then(|first| first.detail.clone()).unwrap_or_default();
+        Stop::new(Fault::Config, format!("{failed}\n{detail}"))
+    })?;
     Ok((project, fqdn))
 }

@@ -218,7 +218,17 @@ pub(crate) fn end(report: &Report, counts: Counts, exit: Exit, begun: Instant) -
     exit
 }
 
-/// The options and hosts that a command to run next needs again.
+/// The options and hosts that the command to run next needs again, so that it is about the same hosts.
+pub(crate) fn next(global: &Global, hosts: &[String]) -> String {
+    let mut next = again(global, &[]);
+    global.choice.selection(&mut next);
+    for host in hosts {
+        let _ = write!(next, " {}", quoted(host));
+    }
+    next
+}
+
+/// The options and hosts that a command which a text names needs again.
 pub(crate) fn again(global: &Global, hosts: &[String]) -> String {
     let mut again = String::new();
     if global.config.as_os_str() != DEFAULT_FILE {
@@ -260,6 +270,10 @@ mod tests {
         let chosen = "x plan --limit role=app,!a -F ssh.conf --via tailnet --hosts-from - --set a.b=c --tailnet x.net";
         let wanted = " -F ssh.conf --via tailnet --hosts-from - --set a.b=c --tailnet x.net";
         assert_eq!(again(chosen, &[]), wanted, "not the limit: what is told next names its hosts itself");
+        let line = "x plan --limit role=app,!a --limit @f --serial 20% --max-fail 0 --name n";
+        let cli = crate::args::parse(line.split(' ').map(Into::into)).expect("it parses");
+        let wanted = " --name n --limit 'role=app,!a' --limit @f --serial 20% --max-fail 0 app-1";
+        assert_eq!(next(&cli.global, &["app-1".to_owned()]), wanted);
         assert_eq!(quoted("it's"), r"'it'\''s'");
         assert_eq!(quoted(""), "''");
     }

@@ -393,7 +393,11 @@ fn nobody(target: &Target, key: &HostKey, at: &At<'_>) -> Failed {
 fn refused(target: &Target, trouble: Option<Box<HostKeyError>>) -> Failed {
     match trouble {
         Some(error) => stagecraft_net::ssh::ConnectError::HostKey { to: target.to_string(), error }.failed(),
-        None => Failed::host(Kind::Internal, "a key that is trusted was refused", None),
+        None => Failed::host(
+            Kind::Internal,
+            "a key that is trusted was refused",
+            "means: a defect in this program; nothing is wrong with the host\ndo: report it, with this text".to_owned(),
+        ),
     }
 }
 
@@ -463,7 +467,7 @@ fn result(found: Found, only_look: bool) -> HostResult {
     let outcome = Outcome { facts: Vec::new(), node: None, notes: Vec::new() };
     match found {
         Found::Known(..) => HostResult::Holds(outcome),
-        Found::New { .. } if only_look => HostResult::WouldChange { steps: Vec::new(), outcome },
+        Found::New { .. } if only_look => HostResult::WouldChange { steps: Vec::new(), at: String::new(), outcome },
         Found::New { .. } => HostResult::Changed { steps: Vec::new(), outcome },
         Found::Failed(failed) => HostResult::Failed(failed),
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use stagecraft_net::contract::Diagnostic;
 use stagecraft_net::event::HostResult;
-use stagecraft_net::failure::{Changed, Failed, Kind, WRONG_SUDO_PASSWORD};
+use stagecraft_net::failure::{Changed, Failed, Kind, TOO_MANY_FAILED, WRONG_SUDO_PASSWORD};
 
 use super::block::{self, Block};
 use super::group::{Alike, fold, gather, ranges};
@@ -52,15 +52,17 @@ pub(super) fn failing<'h>(
         matches!(one.kind(), Kind::SecretInvalid | Kind::SecretMissing | Kind::TagsNotPermitted)
             || one.what.failed.diagnostics.iter().any(|one| one.code == WRONG_SUDO_PASSWORD)
     };
-    let names: Vec<&str> = skipped.iter().map(|(host, _)| *host).collect();
+    let (mut alone, held): (Vec<_>, Vec<_>) =
+        skipped.into_iter().partition(|(_, one)| one.failed.diagnostics.iter().any(|one| one.code == TOO_MANY_FAILED));
     match groups.iter().rposition(secret) {
-        Some(last) => groups[last].held = names,
-        None => groups.extend(skipped.first().map(|(_, what)| Failing {
-            hosts: names,
-            held: Vec::new(),
-            what: what.clone(),
-        })),
+        Some(last) => groups[last].held = held.iter().map(|(host, _)| *host).collect(),
+        None => alone.extend(held),
     }
+    groups.extend(gather(alone).into_iter().map(|group| Failing {
+        hosts: group.hosts,
+        held: Vec::new(),
+        what: group.what,
+    }));
     groups
 }
 
@@ -72,10 +74,7 @@ impl Failing<'_> {
 
     /// The main finding.
     pub(super) fn headline(&self) -> String {
-        match self.kind() {
-            Kind::Skipped if self.hosts.len() > 1 => "not tried".to_owned(),
-            _ => self.what.failed.headline(),
-        }
+        self.what.failed.headline()
     }
 
     /// The hosts on one line.

@@ -51,7 +51,7 @@ fn would(version: &str, state: &str, node: Option<Node>) -> Host {
         disruptive: false,
     };
     let outcome = Outcome { facts: facts.clone(), node: node.clone(), notes: Vec::new() };
-    (facts, node, Some(HostResult::WouldChange { steps: vec![step], outcome }))
+    (facts, node, Some(HostResult::WouldChange { steps: vec![step], at: String::new(), outcome }))
 }
 
 fn failed(kind: Kind, facts: Vec<Fact>, node: Option<Node>) -> Host {

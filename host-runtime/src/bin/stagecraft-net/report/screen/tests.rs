@@ -117,11 +117,13 @@ const FLEET: [&str; 6] = ["app-1", "app-2", "app-3", "app-4", "app-5", "db-1"];
 
 #[test]
 fn a_plan_tells_the_same_steps_once_and_folds_what_is_right() {
-    let would = |host: &str| done(host, HostResult::WouldChange { steps: join(host), outcome: outcome(host) });
+    let would = |host: &str| {
+        done(host, HostResult::WouldChange { steps: join(host), at: String::new(), outcome: outcome(host) })
+    };
     let mut disruptive = step("rejoin", "re-join with other tags");
     disruptive.disruptive = true;
     disruptive.detail = Some("tags tag:old -> tag:app\nthe connection is lost for some seconds".to_owned());
-    let db = HostResult::WouldChange { steps: vec![disruptive], outcome: outcome("db-1") };
+    let db = HostResult::WouldChange { steps: vec![disruptive], at: String::new(), outcome: outcome("db-1") };
     let events = vec![done("db-1", db), would("app-2"), holds("app-5"), holds("app-3"), would("app-1"), holds("app-4")];
     insta::assert_snapshot!(plain("plan", &FLEET, events, 0));
 }
@@ -175,7 +177,9 @@ fn up_tells_each_change_as_it_happens_and_all_of_them_at_the_end() {
 
 #[test]
 fn status_says_what_is_found_where_it_is_not_right() {
-    let would = |host: &str| done(host, HostResult::WouldChange { steps: join(host), outcome: outcome(host) });
+    let would = |host: &str| {
+        done(host, HostResult::WouldChange { steps: join(host), at: String::new(), outcome: outcome(host) })
+    };
     let unknown = failed(Kind::HostKey, Changed::Nothing, "the host key is unknown", "", None);
     let events =
         vec![would("app-1"), holds("app-2"), holds("app-3"), holds("app-4"), holds("app-5"), done("db-1", unknown)];
@@ -334,4 +338,51 @@ fn whether_anything_was_changed_is_the_hosts_word_and_what_it_amounts_to_the_pro
     assert!(told(Changed::Nothing).contains("changed  nothing\n"), "{}", told(Changed::Nothing));
     assert!(told(Changed::Some).contains("changed  installed, not joined\n"), "{}", told(Changed::Some));
     assert!(told(Changed::Unknown).contains("changed  unknown\n"), "{}", told(Changed::Unknown));
+}
+
+/// A defect in this program, as a run has it: the connection panics, on the thread of its host.
+#[test]
+fn a_defect_is_told_as_one_with_its_words_and_the_other_hosts_go_on() {
+    use stagecraft_net::contract::Goal;
+    use stagecraft_net::engine::{Engine, Options};
+    use stagecraft_net::failure::Kind;
+    use stagecraft_net::fleet::{Act, Connect, Limits, Member, Route, Task};
+    use stagecraft_net::secrets::Secrets;
+    use stagecraft_net::until::{Cancel, Until};
+
+    struct Defective;
+    impl Connect for Defective {
+        fn route(&self, host: usize, _: &Until) -> Result<Box<dyn Route>, Failed> {
+            match host {
+                0 => Err(Failed::host(Kind::Unreachable, "there is no such host", None)),
+                _ => panic!("index out of bounds: the len is 0 but the index is 7"),
+            }
+        }
+    }
+
+    let registry = stagecraft_net::registry::Registry::builtin(&Engine::new(Options::default()).expect("an engine"));
+    let registry = registry.expect("the built-in providers");
+    let provider = registry.list().next().expect("one");
+    let config = serde_json::json!({ "tailnet_domain": "example.net", "auth_key_env": "KEY" });
+    let network = provider.configure(&config).expect("it is right");
+    let member = |name: &str| Member { name: name.to_owned(), goal: Goal::Installed };
+    let task = Task {
+        network,
+        members: vec![member("app-1"), member("app-2")],
+        act: Act::Reach,
+        allow: Vec::new(),
+        secrets: Secrets::from_fn(|_| None),
+        sudo: None,
+        connect: Box::new(Defective),
+    };
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let ear = Arc::clone(&told);
+    let tell = Arc::new(move |event: Event| ear.lock().expect("no panic").push(event));
+    let cancel = Cancel::new().expect("an eventfd");
+    let results = stagecraft_net::fleet::run(task, &Limits::default(), &cancel, tell).expect("threads");
+    let exit = crate::exit::Exit::of(&results, false, false);
+    let mut events: Vec<Event> = std::mem::take(&mut *told.lock().expect("no panic"));
+    events.retain(|event| matches!(event, Event::Done { .. }));
+    events.sort_by_key(|event| matches!(event, Event::Done { host, .. } if host == "app-2"));
+    insta::assert_snapshot!(plain("up", &["app-1", "app-2"], events, exit.code()));
 }

@@ -84,9 +84,8 @@ pub(crate) fn lab(args: &[&str]) -> Done {
     run(command(&program.to_string_lossy()).args(args).env("LAB_BUILT", "1"))
 }
 
-/// Every test there is, and where a lab of real hosts can be made, those of its tests that are steady (`SWITCH=1` turns
-/// all of them on). The last lines are the test runner's own summary of tests that ran: examples in the documentation, of
-/// which some crates have none, come first.
+/// Every test there is, those in the lab of real hosts too where one can be made. The last lines are the test runner's own summary of tests that ran: examples in the documentation,
+/// of which some crates have none, come first.
 pub(crate) fn test(args: &[&str]) -> Done {
     bring(&[BUILD, HOSTS, SHELLS])?;
     let asked = std::env::var_os(SWITCH);
@@ -97,7 +96,7 @@ pub(crate) fn test(args: &[&str]) -> Done {
     if asked.is_none() && why_not.is_none() {
         why_not = missing()?;
     }
-    let switch = asked.unwrap_or_else(|| if why_not.is_none() { "steady".into() } else { "0".into() });
+    let switch = asked.unwrap_or_else(|| if why_not.is_none() { "1".into() } else { "0".into() });
     if let Some(why) = &why_not {
         say(format!("the tests on the real tailnet (tailnet-lab, `real`) do not run here: {why}"));
     }

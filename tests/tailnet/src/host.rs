@@ -225,8 +225,8 @@ impl Host {
 
     /// Cuts its power: kills its process 1, with which the kernel kills all others there.
     ///
-    /// A member needs some 20 s after the next boot until it is one again: its client has left itself as the resolver in
-    /// `/etc/resolv.conf`, and asks that one first.
+    /// A member needs some seconds after the next boot until it is one again: its client has left itself as the resolver
+    /// in `/etc/resolv.conf`, and asks that one first.
     ///
     /// # Errors
     /// When it is off already.

@@ -161,6 +161,10 @@ impl Lab {
             ip(&format!("-n {network} addr add {address}/16 dev br0"))?;
         }
         ip(&format!("-n {network} link set br0 up"))?;
+        // What goes to the world beyond is refused at once, and not swallowed: a client that tries its maker's relays one after
+        // the other, because a name did not resolve, is not kept from its own server for half a minute.
+        let refuse = "cd /proc/sys/net/ipv4 && echo 1 >ip_forward && echo 0 >icmp_ratelimit";
+        run(grouped(&servers_group, "ip").args(["netns", "exec", &network, "sh", "-c", refuse]))?;
         run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"]).arg(lab.key()))?;
         let dir = lab.dir.display().to_string();
         let words = ["web", "-address", WEB, "-resolver", GATEWAY, "-dir", &dir];

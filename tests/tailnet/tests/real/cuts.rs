@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tailnet_lab::{Control, Host, Project};
 
+use crate::told::journal;
 use crate::{Case, NEWEST, Test, test};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -170,17 +171,24 @@ fn one(case: &Case, control: &Control, name: &str, cut: &Cut) -> Result<()> {
 
     let end = Instant::now() + Duration::from_secs(150);
     let mut ran = project.cli(line.split(' ')).run()?;
-    // A daemon that was switched off may not find its server for a while after the boot. That is told as what it is, in the
-    // middle of a log-out (C6) and of a member (J1: nothing is changed on a guess), and finished by a later run.
-    let told = |ran: &str| match cut.scene {
-        Scene::Leaving => ran.contains("error[control-unreachable]"),
-        Scene::Bare | Scene::Fresh => ran.contains("error[network-unproved]") && ran.contains("changed  nothing"),
+    // A daemon that was switched off may not find its server for a while after the boot. That is told as what it is, of a
+    // member (J1: nothing is changed on a guess) and in the middle of a log-out (C6), and finished by a later run.
+    let leaving = matches!(cut.scene, Scene::Leaving);
+    let told = |ran: &str| {
+        ran.contains("error[network-unproved]") && ran.contains("changed  nothing")
+            || leaving && ran.contains("error[control-unreachable]")
     };
     while matches!(cut.kind, Kind::Power) && told(&ran.stderr) && Instant::now() < end {
         ran = project.cli(line.split(' ')).run()?;
     }
-    ensure!(ran.code == Some(0), "the next run: {}{}\nthe cut one: {said}", ran.stdout, ran.stderr);
-    whole(&project, control, name, matches!(cut.scene, Scene::Leaving))
+    ensure!(
+        ran.code == Some(0),
+        "the next run: {}{}\nthe cut one: {said}{}",
+        ran.stdout,
+        ran.stderr,
+        journal(&project[name])
+    );
+    whole(&project, control, name, leaving)
         .with_context(|| format!("the cut run: {said}\nthe next one: {}{}", ran.stdout, ran.stderr))
 }
 

@@ -16,7 +16,7 @@
 //! After a change of `TESTS`, `UPDATE=1 cargo test -p tailnet-lab --test real page` writes the page anew.
 //!
 //! They need root and some minutes, so they run only where `STAGECRAFT_NET_LAB=1`: elsewhere they are *ignored*, and say
-//! so, never *ok*. `cargo xtask test` turns the steady ones on where it can. All share one [`Lab`](tailnet_lab::Lab), each has hosts and
+//! so, never *ok*. `cargo xtask test` sets it where it can. All share one [`Lab`](tailnet_lab::Lab), each has hosts and
 //! control servers of its own, and they run side by side.
 
 mod case;
@@ -24,6 +24,7 @@ mod contract;
 mod cuts;
 mod daemon;
 mod failing;
+mod fleet;
 mod installer;
 mod journey;
 mod lab;
@@ -54,6 +55,8 @@ const ALL: &[(&str, &[Test])] = &[
     ("installer", installer::TESTS),
     ("users", users::TESTS),
     ("cuts", cuts::TESTS),
+    // Thirty hosts: beside the fewest others.
+    ("fleet", fleet::TESTS),
 ];
 
 fn main() -> std::process::ExitCode {

@@ -15,15 +15,12 @@ use tailnet_lab::{Lab, need};
 
 use crate::{Case, Test, page};
 
-/// The variable that turns the lab on: `1` for every test, `steady` for those of the files below.
+/// The variable that turns the lab on.
 const SWITCH: &str = "STAGECRAFT_NET_LAB";
-/// Files whose tests were seen to pass in every whole run so far. Of the others each has passed, alone or beside others,
-/// and in a whole run on two cores one in ten fails for want of time: a log-out or a name that nobody answers at once.
-const STEADY: &[&str] = &["journey", "oauth"];
 /// No test takes longer, not even where all that it is made of must be made first. One that does hangs, and the run ends.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 /// Most of a test is waiting, so more of them run than there are cores.
-const THREADS: usize = 3;
+const THREADS: usize = 4;
 
 /// So many failed tests are tried once more.
 const AGAIN: usize = 10;
@@ -73,7 +70,7 @@ pub(crate) fn run(files: &'static [(&'static str, &'static [Test])]) -> ExitCode
 /// # Errors
 /// When they were asked for and cannot run: then silence would be a lie.
 fn why_not() -> Result<Option<String>> {
-    if std::env::var_os(SWITCH).is_none_or(|value| value != "1" && value != "steady") {
+    if std::env::var_os(SWITCH).is_none_or(|value| value != "1") {
         return Ok(Some(format!("{SWITCH}=1 turns them on (root, some minutes)")));
     }
     match &need::missing()[..] {
@@ -100,11 +97,8 @@ fn trials(files: &'static [(&'static str, &'static [Test])]) -> Vec<Trial> {
 fn execute(trials: &[Trial], total: usize, why_not: Option<&str>, threads: usize) -> ExitCode {
     let begin = Instant::now();
     println!("\nrunning {} tests", trials.len());
-    let all = std::env::var_os(SWITCH).is_some_and(|value| value == "1");
-    let steady = |trial: &Trial| trial.name.split_once("::").is_some_and(|(file, _)| STEADY.contains(&file));
     let (here, ignored): (Vec<&Trial>, Vec<&Trial>) =
-        trials.iter().partition(|trial| !trial.needs_lab || why_not.is_none() && (all || steady(trial)));
-    let why_not = why_not.map(str::to_owned).or_else(|| (!all).then(|| format!("{SWITCH}=1 turns on all of them")));
+        trials.iter().partition(|trial| !trial.needs_lab || why_not.is_none());
     for trial in &ignored {
         println!("test {} ... ignored, needs the lab", trial.name);
     }
@@ -136,7 +130,7 @@ fn execute(trials: &[Trial], total: usize, why_not: Option<&str>, threads: usize
     if let Err(error) = &ended {
         println!("\nthe lab did not go down: {error:#}");
     }
-    if let (Some(why), false) = (&why_not, ignored.is_empty()) {
+    if let (Some(why), false) = (why_not, ignored.is_empty()) {
         println!("\n{} tests on the real tailnet did not run: {why}", ignored.len());
     }
     let good = failures.is_empty() && ended.is_ok();
@@ -152,7 +146,7 @@ fn execute(trials: &[Trial], total: usize, why_not: Option<&str>, threads: usize
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Tells what failed, and tries it once more, alone: the real client has clocks of its own, and several machines at a time on two
+/// Tells what failed, and tries it once more, alone: the real client has clocks of its own, and six machines at a time on two
 /// cores can be too slow for them. Both ends are shown, and the second one counts. Many failures are no matter of time.
 fn again<'a>(
     trials: &[&'a Trial],

@@ -97,7 +97,7 @@ impl Told {
 }
 
 /// The last that the daemon of a host wrote. A host that does not answer has none.
-fn journal(host: &Host) -> String {
+pub(crate) fn journal(host: &Host) -> String {
     let lines = host.sh("journalctl --no-pager -u tailscaled -o short-iso-precise -n 150").unwrap_or_default();
     format!("---- tailscaled on {} ----\n{lines}", host.name())
 }

@@ -98,6 +98,14 @@ impl Provider {
         let findings: Vec<_> = findings.into_iter().map(crate::words::clean_diagnostic).collect();
         let (errors, notes) = findings.into_iter().partition::<Vec<_>, _>(|one| one.severity == Severity::Error);
         if errors.is_empty() {
+            for slot in &self.descriptor.secrets {
+                // Whoever is started later, by anything of this process, has no use for it (K1).
+                config
+                    .pointer(&slot.env_config_path)
+                    .and_then(Value::as_str)
+                    .into_iter()
+                    .for_each(crate::secrets::withhold);
+            }
             Ok(Network(Arc::new(Inner { provider: Arc::clone(self), config: config.clone(), text, notes })))
         } else {
             Err(invalid(errors.into_iter().chain(notes).collect()))

@@ -1,18 +1,32 @@
 //! A program of this machine that works for us (`ssh -G`, a proxy, an inventory's command), and never outlives what it was started for.
 //!
 //! It runs in a process group of its own, without standard input from a person: Ctrl-C on the terminal is ours to pass
-//! on, and it cannot prompt. It is ended by its id, with its group, and reaped. Not for: commands on a host.
+//! on, and it cannot prompt. It is ended by its id, with its group, and reaped. Secrets of this process's environment are
+//! not lent to it. Not for: commands on a host.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::until::{Cancel, Until, Wake};
+
+/// The variables that hold secrets. The environment is the whole process's, and so is this.
+static WITHHELD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// From now on no program is given this variable.
+pub(crate) fn withhold(variable: &str) {
+    // What can be no name is in no environment.
+    if !variable.is_empty() && !variable.contains(['=', '\0']) {
+        WITHHELD.lock().unwrap_or_else(PoisonError::into_inner).insert(variable.to_owned());
+    }
+}
 
 /// How long a program may take to end after it was asked to.
 const GRACE: Duration = Duration::from_millis(200);
@@ -25,6 +39,9 @@ pub(crate) struct Program(Child);
 
 impl Program {
     pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
+        for name in WITHHELD.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            command.env_remove(name);
+        }
         command.process_group(0).spawn().map(Self)
     }
 
@@ -170,6 +187,18 @@ mod tests {
         assert_eq!(answer.status.code(), Some(3));
         assert_eq!(answer.stdout.len(), 108_894);
         assert_eq!(answer.stderr, b"no\n");
+    }
+
+    #[test]
+    fn a_variable_that_holds_a_secret_is_not_lent_and_all_others_are() {
+        // Cargo sets both, and no other test here reads them.
+        let mut line = sh("echo ${CARGO_PKG_VERSION_MINOR-none} ${CARGO_PKG_VERSION_MAJOR-none}");
+        for odd in ["", "a=b", "a\0b"] {
+            withhold(odd);
+        }
+        withhold("CARGO_PKG_VERSION_MINOR");
+        let answer = ask(&mut line, 1 << 20, &soon(Duration::from_secs(20))).expect("it ran");
+        assert_eq!(String::from_utf8_lossy(&answer.stdout), format!("none {}\n", env!("CARGO_PKG_VERSION_MAJOR")));
     }
 
     #[test]

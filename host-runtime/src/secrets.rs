@@ -26,6 +26,12 @@ type Bytes = Arc<Zeroizing<Vec<u8>>>;
 type Read = dyn Fn(&str) -> Option<Zeroizing<Vec<u8>>> + Send + Sync;
 type ReadSlot = dyn Fn() -> Result<Zeroizing<Vec<u8>>, String> + Send + Sync;
 
+/// From now on no program that this process starts (`ssh -G`, a proxy, an inventory's command) is given this variable.
+/// [`crate::network::Provider::configure`] does it for every variable that a config names.
+pub fn withhold(variable: &str) {
+    crate::program::withhold(variable);
+}
+
 /// Where the value of one slot comes from, instead of the variable that the config names.
 struct Elsewhere {
     /// For messages: `the file /run/key`.

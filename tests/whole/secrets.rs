@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use lab::site::{Site, Spec};
+use lab::sshd::{Options as SshdOptions, Sshd};
 use lab::stand_in::{ATTEMPTS, PASSWORD};
 use stagecraft_net::engine::{Engine, Options, user_dir};
 use stagecraft_net::event::Event;
@@ -214,4 +215,67 @@ fn k2_the_guest_never_has_the_key_in_its_memory() {
     assert!(holds("file:/dev/stdin"), "what was shown is not the memory of the guest that joined");
     assert!(!holds(&MARK), "the key is in the guest's memory");
     assert!(!format!("{:?}", told.lock().unwrap()).contains(&*MARK));
+}
+
+/// K1: a key in the operator's environment is not in that of anything else on the operator's machine.
+#[test]
+fn k1_no_program_that_is_started_here_is_lent_a_secret_be_it_ssh_a_jump_or_an_inventorys_command() {
+    let site = site(0.0);
+    let client = fs::read_to_string(site.key().with_extension("pub")).unwrap();
+    let bastion = Sshd::with(&SshdOptions { authorized: vec![client], ..SshdOptions::default() }).unwrap();
+    let known = [site.known_hosts(), bastion.known_hosts()].map(|file| fs::read_to_string(file).unwrap());
+    fs::write(site.known_hosts(), known.concat()).unwrap();
+
+    // Each program writes down what it is lent, and then is what it is.
+    let (programs, seen) = (site.dir().join("programs"), site.dir().join("seen"));
+    fs::create_dir(&programs).unwrap();
+    fs::create_dir(&seen).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let real = std::env::split_paths(&path).map(|dir| dir.join("ssh")).find(|ssh| ssh.is_file()).unwrap();
+    let write = |name: &str, then: &str| {
+        let text = format!(
+            "#!/bin/sh\n{{ echo \"$0 $*\"; tr '\\0' '\\n' </proc/$$/environ; }} >{}/{name}.$$\n{then}\n",
+            seen.display()
+        );
+        let file = programs.join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    write("ssh", &format!("exec {} \"$@\"", real.display()));
+    let app = format!(
+        r#"{{"host_id": "app-1", "public_ip": "127.0.0.1", "ssh_port": {}, "ssh_user": "{}", "roles": [], "labels": {{}}}}"#,
+        site["app-1"].sshd().port(),
+        site["app-1"].login().name()
+    );
+    write("list-hosts", &format!("echo '[{app}]'"));
+    let text = fs::read_to_string(site.file()).unwrap();
+    let (before, _) = text.split_once("  hosts:\n").unwrap();
+    let way = format!("{0}@localhost:{1},{0}@127.0.0.1:{1}", bastion.user(), bastion.port());
+    let both = fs::read_to_string(bastion.known_hosts()).unwrap().replace("127.0.0.1", "localhost");
+    fs::write(site.known_hosts(), known.concat() + &both).unwrap();
+    let before = before.replace("    ssh:\n", &format!("    ssh:\n      jump: {way}\n"));
+    fs::write(site.file(), format!("{before}  inventory:\n    - command: [list-hosts]\n")).unwrap();
+
+    let password = format!("{}-password", *MARK);
+    let run = |words: &[&str]| {
+        let cli = site.cli(words).args(["--secret", "sudo-password=env:SUDO_PW"]);
+        let path = format!("{}:{path}", programs.display());
+        cli.env("TS_AUTHKEY", &*GOOD).env("SUDO_PW", &password).env("OTHER", "lent").env("PATH", path).run().unwrap()
+    };
+    for words in [&["doctor"][..], &["up"]] {
+        let ran = run(words);
+        assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    }
+    let mut told = Vec::new();
+    for file in fs::read_dir(&seen).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        assert!(!marked(text.as_bytes()), "{text}");
+        told.push(text);
+    }
+    let started =
+        |what: &str| told.iter().filter(|text| text.lines().next().is_some_and(|line| line.contains(what))).count();
+    for what in ["ssh -G", "ssh -o", "ssh -V", "list-hosts"] {
+        assert!(started(what) > 0, "{what} was never started: {told:?}");
+    }
+    assert!(told.iter().any(|text| text.contains("OTHER=lent")), "nothing else is taken away");
 }

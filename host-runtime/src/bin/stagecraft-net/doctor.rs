@@ -165,7 +165,10 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Exit {
 
 /// This machine.
 fn here(jobs: usize) -> Vec<Checked> {
-    let version = Command::new("ssh").arg("-V").stdin(std::process::Stdio::null()).output();
+    let mut version = Command::new("ssh");
+    // It needs nothing to say its version, and is lent nothing.
+    version.arg("-V").env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    let version = version.stdin(std::process::Stdio::null()).output();
     let ssh = match version {
         Ok(said) => Checked::ok("ssh", boundary::text::one_line(&said.stderr)),
         Err(_) => Checked::warning(

@@ -83,6 +83,7 @@ impl Project {
     /// Reads what the command line says, and the file where there is one, and configures the provider. `hosts` are words:
     /// names of hosts, or where one is.
     pub(crate) fn open(global: &Global, hosts: &[String], cancel: &Cancel) -> Result<Self, Stop> {
+        global.secrets.withhold();
         let registry = registry()?;
         let hosts = global.choice.hosts(hosts, is_there(global))?;
         let mut reading = Reading::new(&global.config, &global.env).cancelled_by(cancel);

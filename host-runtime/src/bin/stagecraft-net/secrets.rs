@@ -47,6 +47,15 @@ impl SecretArgs {
         Self { ask_sudo_password: self.ask_sudo_password || file && !given, ..self.clone() }
     }
 
+    /// No program that is started from now on is lent what the command line says is a secret.
+    pub(crate) fn withhold(&self) {
+        for (_, source) in self.given.iter().filter_map(|given| given.split_once('=')) {
+            if let Ok(Source::Env(variable)) = Source::parse(source) {
+                stagecraft_net::secrets::withhold(&variable);
+            }
+        }
+    }
+
     /// Checks all of it against the slots that the provider has.
     pub(crate) fn open(&self, slots: &[SecretSlot], cancel: &Cancel) -> Result<Given, Stop> {
         let mut sources = self.sources(slots)?;

@@ -1,18 +1,32 @@
 //! Hosts of an inventory, reached over SSH.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::dial::{Connect, Refused, Route};
 use crate::failure::Failed;
 use crate::inventory::HostSpec;
-use crate::ssh::{Endpoint, Passphrases, Resolver, Target, Trust, connect};
+use crate::ssh::{ConnectError, Connection, Endpoint, Passphrases, Resolver, Target, Trust, connect};
 use crate::transport::Transport;
 use crate::until::Until;
 
+/// How long an address may keep us waiting where there is another way, and how long that way may take.
+const ONE_WAY: Duration = Duration::from_secs(10);
+
+/// The name that the host at a place of the run has in the network.
+type FullName = dyn Fn(usize) -> Option<String> + Send + Sync;
+
 /// Reaches the hosts of an inventory over SSH, as an operator's own `ssh` would.
-pub struct OverSsh {
-    endpoints: Vec<Endpoint>,
-    resolver: Resolver,
+#[derive(Clone)]
+pub struct OverSsh(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    endpoints: Arc<[Endpoint]>,
+    resolver: Arc<Resolver>,
     trust: Trust,
     passphrases: Option<Passphrases>,
+    full_name: Option<Arc<FullName>>,
 }
 
 impl OverSsh {
@@ -32,14 +46,32 @@ impl OverSsh {
             jump: host.jump.clone(),
             known_as: host.known_as.clone(),
         };
-        Self { endpoints: hosts.iter().map(endpoint).collect(), resolver: Resolver::here(), trust, passphrases: None }
+        Self(Arc::new(Inner {
+            endpoints: hosts.iter().map(endpoint).collect(),
+            resolver: Arc::new(Resolver::here()),
+            trust,
+            passphrases: None,
+            full_name: None,
+        }))
     }
 
     /// Asks a person for the passphrases of key files.
     #[must_use]
-    pub fn ask_passphrases(mut self, ask: Passphrases) -> Self {
-        self.passphrases = Some(ask);
-        self
+    pub fn ask_passphrases(self, ask: Passphrases) -> Self {
+        self.but(|inner| inner.passphrases = Some(ask))
+    }
+
+    /// A host that cannot be reached where its entry says is tried under its name in the network, which this gives by its
+    /// place in the run. The key of its server is the one that is known for its address.
+    #[must_use]
+    pub fn or_over_the_network(self, full_name: impl Fn(usize) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.but(|inner| inner.full_name = Some(Arc::new(full_name)))
+    }
+
+    fn but(self, change: impl FnOnce(&mut Inner)) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        change(&mut inner);
+        Self(Arc::new(inner))
     }
 }
 
@@ -49,7 +81,22 @@ impl OverSsh {
     /// # Errors
     /// When that cannot be known.
     pub fn target(&self, host: usize, until: &Until) -> Result<Target, Failed> {
-        self.resolve(&self.endpoints[host], until)
+        let target = self.resolve(&self.0.endpoints[host], until)?;
+        Ok(if self.0.full_name.is_some() { target.patience(ONE_WAY) } else { target })
+    }
+
+    /// The same over the network, where the host at this place may be tried there too.
+    ///
+    /// # Errors
+    /// When that cannot be known.
+    pub fn over_the_network(&self, host: usize, until: &Until) -> Result<Option<Target>, Failed> {
+        let endpoint = &self.0.endpoints[host];
+        let name = self.0.full_name.as_ref().and_then(|name| name(host));
+        let (Some(name), Some(address)) = (name, &endpoint.address) else { return Ok(None) };
+        let known_as = endpoint.known_as.as_ref().unwrap_or(address).clone();
+        // Whoever is in the network needs no jump host of the project's.
+        let other = Endpoint { address: Some(name), known_as: Some(known_as), jump: None, ..endpoint.clone() };
+        self.resolve(&other, until).map(Some)
     }
 
     /// The same, where keys are known by what `ssh_config` says, and not by the project's file.
@@ -57,7 +104,7 @@ impl OverSsh {
     /// # Errors
     /// When that cannot be known.
     pub fn target_as_ssh_knows_it(&self, host: usize, until: &Until) -> Result<Target, Failed> {
-        self.resolve(&Endpoint { known_hosts: None, ..self.endpoints[host].clone() }, until)
+        self.resolve(&Endpoint { known_hosts: None, ..self.0.endpoints[host].clone() }, until)
     }
 
     /// The same for a jump host in front of a host ([`Target::jumps`]).
@@ -65,24 +112,82 @@ impl OverSsh {
     /// # Errors
     /// When that cannot be known.
     pub fn resolve(&self, jump: &Endpoint, until: &Until) -> Result<Target, Failed> {
-        let target = self.resolver.resolve(jump, until).map_err(|error| error.failed())?;
-        Ok(match &self.passphrases {
+        let target = self.0.resolver.resolve(jump, until).map_err(|error| error.failed())?;
+        Ok(match &self.0.passphrases {
             Some(ask) => target.ask_passphrases(ask.clone()),
             None => target,
         })
+    }
+
+    /// Does something with the host at this place where its entry says it is, and where nothing is reached there, over the
+    /// network. What came of it, and which way that was.
+    ///
+    /// # Errors
+    /// Of the way that was reached; of the first, where none was, and then what the other one met.
+    pub fn either_way<T>(
+        &self,
+        host: usize,
+        target: &Target,
+        until: &Until,
+        work: impl Fn(&Target, &Until) -> Result<T, ConnectError>,
+    ) -> Result<(T, Option<Target>), NoWay> {
+        let first = match work(target, until) {
+            Ok(done) => return Ok((done, None)),
+            Err(error) => error,
+        };
+        if !first.is_out_of_reach() || until.over().is_some() {
+            return Err(NoWay { error: first, other: None });
+        }
+        let Ok(Some(other)) = self.over_the_network(host, until) else {
+            return Err(NoWay { error: first, other: None });
+        };
+        match work(&other, &until.sooner(ONE_WAY)) {
+            Ok(done) => Ok((done, Some(other))),
+            // Nothing is known of it there: it may not be a member yet.
+            Err(ConnectError::Name { .. } | ConnectError::Deadline { .. } | ConnectError::Cancelled { .. }) => {
+                Err(NoWay { error: first, other: None })
+            }
+            Err(error) if error.is_out_of_reach() => Err(NoWay { other: Some(error.to_string()), error: first }),
+            // A server that answers says more than one that does not.
+            Err(error) => Err(NoWay { other: Some(first.to_string()), error }),
+        }
+    }
+}
+
+/// Why a host was reached neither way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NoWay {
+    /// What is to be told.
+    pub error: ConnectError,
+    /// What the other way met, if there is one.
+    pub other: Option<String>,
+}
+
+impl NoWay {
+    /// As a host's failure.
+    #[must_use]
+    pub fn failed(&self) -> Failed {
+        let mut failed = self.error.failed();
+        if let (Some(other), Some(first)) = (&self.other, failed.diagnostics.first_mut()) {
+            let detail = first.detail.take().map(|detail| detail + "\n").unwrap_or_default();
+            first.detail = Some(format!("{detail}note: the other way: {other}"));
+        }
+        failed
     }
 }
 
 impl Connect for OverSsh {
     fn route(&self, host: usize, until: &Until) -> Result<Box<dyn Route>, Failed> {
         let target = self.target(host, until)?;
-        Ok(Box::new(SshRoute { target, trust: self.trust }))
+        Ok(Box::new(SshRoute { host, target, over: self.clone() }))
     }
 }
 
 struct SshRoute {
+    host: usize,
     target: Target,
-    trust: Trust,
+    over: OverSsh,
 }
 
 impl Route for SshRoute {
@@ -99,9 +204,10 @@ impl Route for SshRoute {
     }
 
     fn connect(&self, until: &Until) -> Result<Box<dyn Transport>, Refused> {
-        match connect(&self.target, self.trust, until) {
-            Ok(connection) => Ok(Box::new(connection)),
-            Err(error) => Err(Refused { failed: error.failed(), again: error.before_authentication() }),
+        let connect = |target: &Target, until: &Until| connect(target, self.over.0.trust, until);
+        match self.over.either_way(self.host, &self.target, until, connect) {
+            Ok((connection, _)) => Ok(Box::<Connection>::new(connection)),
+            Err(why) => Err(Refused { failed: why.failed(), again: why.error.before_authentication() }),
         }
     }
 }

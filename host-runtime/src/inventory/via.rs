@@ -9,7 +9,8 @@ use super::HostSpec;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Via {
-    /// The public one, or else the private one, or else the name as an alias of the ssh_config.
+    /// The public one, or else the private one, or else the name as an alias of the ssh_config. Where nothing is reached
+    /// there, [`crate::fleet::OverSsh::or_over_the_network`] is for that.
     #[default]
     Auto,
     /// The public one only.

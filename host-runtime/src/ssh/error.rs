@@ -167,6 +167,12 @@ impl ConnectError {
         }
     }
 
+    /// Whether nothing was reached there: another address of the same host may do.
+    #[must_use]
+    pub fn is_out_of_reach(&self) -> bool {
+        matches!(self, ConnectError::Name { .. } | ConnectError::Address { .. } | ConnectError::Proxy { .. })
+    }
+
     /// As a host's failure: what was found, what was wanted, what to do next.
     #[must_use]
     pub fn failed(&self) -> Failed {

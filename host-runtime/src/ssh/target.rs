@@ -140,6 +140,13 @@ impl Target {
         &self.gate
     }
 
+    /// One address keeps us waiting no longer than this, unless `ssh_config` says otherwise.
+    #[must_use]
+    pub fn patience(mut self, limit: Duration) -> Self {
+        self.address_limit.get_or_insert(limit);
+        self
+    }
+
     /// The jump hosts on the way, in the order in which they are passed, each as a host of its own.
     pub fn jumps(&self) -> impl Iterator<Item = &Endpoint> {
         let chain = match &self.route {

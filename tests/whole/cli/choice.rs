@@ -1,8 +1,10 @@
 //! Which hosts are meant and where they come from: limits, lists, batches, the last run, no file at all.
 
 use std::fs;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use lab::site::{Site, Spec};
 use serde_json::{Value, json};
@@ -242,18 +244,60 @@ fn a_project_of_stagecrafts_loads_untouched() {
     assert_eq!(of(&site, &given), pairs(&[("app-1", "holds")]));
 }
 
-#[test]
-fn over_the_tailnet_the_host_key_is_the_one_of_the_other_address() {
-    let site = site();
-    // The name resolves for ssh_config only: a proxy goes where it leads, and knows the host by itself.
+/// An ssh_config with which the network's name of `app-1` leads there. The name resolves there only: a proxy goes where it
+/// leads, and knows the host by itself.
+fn in_the_network(site: &Site) -> String {
     let port = site["app-1"].sshd().port();
     let text = fs::read_to_string(site.dir().join("ssh_config")).unwrap();
     let (known, inner, via) = (site.dir().join("known"), site.dir().join("inner"), site.dir().join("via"));
     fs::copy(site.known_hosts(), &known).unwrap();
     fs::write(&inner, text.replace(&site.known_hosts().display().to_string(), &known.display().to_string())).unwrap();
     let proxy = format!("ssh -F {} -W 127.0.0.1:{port} app-1", inner.display());
-    fs::write(&via, format!("Host *.example.ts.net\n  ProxyCommand {proxy}\n{text}")).unwrap();
-    let via = via.display().to_string();
+    let there = "Host 127.0.0.2\n  ConnectTimeout 1\nHost app-1.example.ts.net\n  ProxyCommand";
+    fs::write(&via, format!("{there} {proxy}\n{text}")).unwrap();
+    via.display().to_string()
+}
+
+#[test]
+fn where_the_address_refuses_or_says_nothing_the_host_is_reached_over_the_tailnet_with_the_key_of_its_address() {
+    let site = site();
+    let via = in_the_network(&site);
+    // Nobody listens at the address that the file names.
+    let text = fs::read_to_string(site.file()).unwrap();
+    fs::write(site.file(), text.replace("127.0.0.1", "127.0.0.2")).unwrap();
+    let words = |command: &'static str| [command, "app-1", "-F", &via].map(str::to_owned);
+    let end = |words: &[String]| of(&site, &words.iter().map(String::as_str).collect::<Vec<_>>())[0].1.clone();
+    assert_eq!(end(&words("status")), "host-key", "the key of another name is no key of this host");
+    let known = fs::read_to_string(site.known_hosts()).unwrap();
+    fs::write(site.known_hosts(), known.replace("[127.0.0.1]", "[127.0.0.2]")).unwrap();
+    assert_eq!(end(&words("status")), "holds");
+    let doctor = site.cli(words("doctor")).run().unwrap();
+    assert_eq!(doctor.code, Some(0), "{}", doctor.stderr);
+    assert!(
+        doctor.stdout.clone().contains("over the network, at") || doctor.stderr.contains("over the network, at"),
+        "{doctor:?}"
+    );
+    assert_eq!(end(&words("trust")), "holds");
+    // Whoever chooses an address means it, and a host that nobody has there is told by its address alone.
+    let public = [&words("status")[..], &["--via".to_owned(), "public".to_owned()]].concat();
+    assert_eq!(end(&public), "unreachable");
+    assert_eq!(of(&site, &["status", "app-2", "-F", &via]), pairs(&[("app-2", "unreachable")]));
+
+    // A firewall that drops what comes: a queue that is full.
+    let at = SocketAddr::from(([127, 0, 0, 2], site["app-1"].sshd().port()));
+    let deaf = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&deaf, &at).unwrap();
+    rustix::net::listen(&deaf, 0).unwrap();
+    let fill: Vec<_> = (0..4).map(|_| TcpStream::connect_timeout(&at, Duration::from_millis(300))).collect();
+    assert!(fill.last().unwrap().is_err(), "{fill:?}");
+    assert_eq!(end(&words("status")), "holds");
+    assert_eq!(end(&public), "unreachable");
+}
+
+#[test]
+fn over_the_tailnet_the_host_key_is_the_one_of_the_other_address() {
+    let site = site();
+    let via = in_the_network(&site);
     let words = ["status", "app-1", "--via", "tailnet", "-F", &via];
     assert_eq!(of(&site, &words), pairs(&[("app-1", "holds")]));
     // Under a name that nobody knows it is a stranger.

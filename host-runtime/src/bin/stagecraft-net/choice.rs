@@ -60,7 +60,7 @@ pub(crate) struct Choice {
 /// Over which address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Way {
-    /// The public one, or else the private one
+    /// The public one, or else the private one; where nothing is reached there, the name in the network
     Auto,
     /// The public one
     Public,

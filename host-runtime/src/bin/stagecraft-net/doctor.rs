@@ -105,6 +105,7 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Exit {
     let mut notices = project.notices();
     notices.extend(given.notices);
     let (file, provider) = (project.inventory.file().display().to_string(), project.inventory.provider().to_owned());
+    let over = project.over_ssh(global, &hosts, Trust::Strict).ask_passphrases(passphrase::asker(cancel.clone()));
     let Project { inventory, network, words, .. } = project;
     let context = Context {
         inventory: Some(Arc::new(inventory)),
@@ -138,7 +139,6 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Exit {
         report.tell(one.event(None));
     }
 
-    let over = OverSsh::new(&hosts, Trust::Strict).ask_passphrases(passphrase::asker(cancel.clone()));
     let mut limits = Limits::default();
     limits.jobs = global.jobs.get();
     limits.timeout = global.timeout.min(Duration::from_secs(60));
@@ -230,7 +230,7 @@ fn examination(
         Err(failed) => return vec![Checked::failed("name", &failed)],
     };
     let connected = match gates.start(target.gate(), until) {
-        Ok(_starting) => connect(&target, Trust::Strict, until),
+        Ok(_starting) => over.either_way(index, &target, until, |target, until| connect(target, Trust::Strict, until)),
         Err(failed) => return vec![Checked::failed("reachability", &failed)],
     };
     let passed = |count: usize| {
@@ -238,22 +238,26 @@ fn examination(
         let passed = CHECKS.into_iter().zip(words).take(count);
         passed.map(|(check, found)| Checked::ok(check, found)).collect::<Vec<_>>()
     };
-    let connection = match connected {
-        Ok(connection) => connection,
-        Err(error) => {
-            let stage = match &error {
+    let (connection, other) = match connected {
+        Ok((connection, other)) => (connection, other),
+        Err(why) => {
+            let stage = match &why.error {
                 ConnectError::Name { .. } => 0,
                 ConnectError::HostKey { .. } => 2,
                 ConnectError::Authentication { .. } | ConnectError::LostAtLogin { .. } => 3,
                 _ => 1,
             };
             let mut found = passed(stage);
-            let failed = error.failed().of_user(Some(target.user()));
+            let failed = why.failed().of_user(Some(target.user()));
             found.push(Checked::failed(CHECKS[stage], &failed));
             return found;
         }
     };
     let mut found = passed(4);
+    if let Some(other) = other {
+        let what = format!("not at {target}, but over the network, at {other}");
+        found[1] = Checked::warning("reachability", what, "--via tailnet goes there at once");
+    }
     let mut session = Session::new(Box::new(connection));
     if let Some(password) = sudo {
         session = session.sudo(name, password.clone());

@@ -7,7 +7,7 @@ use stagecraft_net::approval::PlanDigest;
 use stagecraft_net::artifact::Digest;
 use stagecraft_net::contract::Goal;
 use stagecraft_net::event::{Counts, Event, Fault, SCHEMA, Tell};
-use stagecraft_net::fleet::{Act, Limits, Member, OverSsh, Task};
+use stagecraft_net::fleet::{Act, Limits, Member, Task};
 use stagecraft_net::inventory::HostSpec;
 use stagecraft_net::ssh::Trust;
 use stagecraft_net::until::Cancel;
@@ -72,6 +72,11 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
         Err(why) => return stop(why),
     };
     notices.extend(given.notices);
+    let trust = match global.host_keys {
+        HostKeys::Strict => Trust::Strict,
+        HostKeys::AcceptNew => Trust::AcceptNew,
+    };
+    let over = project.over_ssh(global, &hosts, trust).ask_passphrases(passphrase::asker(cancel.clone()));
     let Project { inventory, network, words, .. } = project;
     let file = inventory.file().to_owned();
     let options = again(global, &[]);
@@ -123,10 +128,6 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
 
     // A signal may have come already: then nobody is left to set it.
     let _ = heard.set(Arc::clone(&report));
-    let trust = match global.host_keys {
-        HostKeys::Strict => Trust::Strict,
-        HostKeys::AcceptNew => Trust::AcceptNew,
-    };
     let task = Task {
         members: hosts.iter().map(|host| Member { name: host.name.clone(), goal: (order.goal)(host) }).collect(),
         network,
@@ -134,7 +135,7 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
         allow: order.allow,
         secrets: given.secrets,
         sudo: given.sudo,
-        connect: Box::new(OverSsh::new(&hosts, trust).ask_passphrases(passphrase::asker(cancel.clone()))),
+        connect: Box::new(over),
     };
     let mut limits = Limits::default();
     limits.jobs = global.jobs.get();

@@ -9,11 +9,13 @@ use boundary::text::printable;
 use stagecraft_net::contract::Severity;
 use stagecraft_net::engine::{Engine, Options, user_dir};
 use stagecraft_net::event::{Counts, Event, Fault, SCHEMA, Tell};
+use stagecraft_net::fleet::OverSsh;
 use stagecraft_net::inventory::select::{Known, select};
 use stagecraft_net::inventory::{self, Finding, HostSpec, Inventory, LoadError, Reading, Refusal, Via};
 use stagecraft_net::network::Network;
 use stagecraft_net::record::Records;
 use stagecraft_net::registry::{Registry, assumed, config_options, default_id};
+use stagecraft_net::ssh::Trust;
 use stagecraft_net::until::Cancel;
 
 use crate::args::Global;
@@ -166,6 +168,16 @@ impl Project {
             }
         }
         if wrong.is_empty() { Ok(chosen) } else { Err(Stop::new(Fault::Config, wrong.join("\n"))) }
+    }
+
+    /// How these hosts are reached: where nobody has chosen an address, also over the network.
+    pub(crate) fn over_ssh(&self, global: &Global, hosts: &[HostSpec], trust: Trust) -> OverSsh {
+        let over = OverSsh::new(hosts, trust);
+        if Via::from(global.choice.via) != Via::Auto {
+            return over;
+        }
+        let (network, names) = (self.network.clone(), hosts.iter().map(|host| host.name.clone()).collect::<Vec<_>>());
+        over.or_over_the_network(move |host| network.node_fqdn(names.get(host)?).ok())
     }
 
     /// Warnings and notes about the file, ours and the provider's.

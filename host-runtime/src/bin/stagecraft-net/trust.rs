@@ -70,7 +70,7 @@ pub(crate) fn run(global: &Global, args: &Trust) -> Exit {
                        do: look at what `stagecraft-net trust` shows, then give --yes; or use --fingerprints FILE";
         return stop(Stop::new(Fault::Usage, message));
     }
-    let over = OverSsh::new(&hosts, stagecraft_net::ssh::Trust::Strict);
+    let over = project.over_ssh(global, &hosts, stagecraft_net::ssh::Trust::Strict);
     let mut limits = Limits::default();
     limits.jobs = global.jobs.get();
     // A look takes a moment; one that hangs must not use up the time that an install may take.
@@ -287,10 +287,14 @@ impl Ask<'_> {
             return Err(Failed::host(Kind::Skipped, format!("not tried, since {first} is not known"), detail));
         }
         let look = |only| {
-            let starting = gates.start(target.gate(), until)?;
-            let shown = learn::look(&target, only, stagecraft_net::ssh::Trust::Strict, until);
-            drop(starting);
-            shown.map_err(|error| error.failed())
+            let _starting = gates.start(target.gate(), until)?;
+            let look =
+                |target: &Target, until: &Until| learn::look(target, only, stagecraft_net::ssh::Trust::Strict, until);
+            match asked.at {
+                At::Host(index) => self.over.either_way(index, &target, until, look).map_err(|why| why.failed()),
+                At::Jump(_) => look(&target, until).map(|shown| (shown, None)).map_err(|error| error.failed()),
+            }
+            .map(|(shown, _)| shown)
         };
         let Shown { key, trouble, .. } = look(None)?;
         if pins.is_empty() {

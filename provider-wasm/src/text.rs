@@ -4,18 +4,26 @@
 
 use crate::port::{Ending, Output};
 
-/// A foreign text on one line, cut after 300 characters.
+/// A foreign text on one line, cut after 300 characters. Of the two times that Go tells of a certificate, only which comes
+/// first is left: a time of day would make each run's text another one.
 #[must_use]
 pub fn shown(text: &str) -> String {
     const MOST: usize = 300;
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut words: Vec<&str> = text.split_whitespace().collect();
+    let times = words.windows(6).position(|six| matches!(six, ["current", "time", _, "is", "before" | "after", _]));
+    if let Some(at) = times {
+        let which = if words.get(at + 4) == Some(&"before") { "(it is before that)" } else { "(it is after that)" };
+        words.splice(at..at + 6, ["by", "the", "host's", "clock", which]);
+    }
+    let line = words.join(" ");
     match line.char_indices().nth(MOST) {
         Some((at, _)) => format!("{}…", line.get(..at).unwrap_or_default()),
         None => line,
     }
 }
 
-/// Why a command did not do what it should: the last line of its standard error, else of its output, else how it ended.
+/// Why a command did not do what it should: the last line of its standard error, else of its output, else how it ended. curl
+/// puts help behind what it says of a certificate (60), so there it is the line that has the number.
 #[must_use]
 pub fn why(output: &Output) -> String {
     let last = |text: &str| text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(shown);
@@ -26,10 +34,24 @@ pub fn why(output: &Output) -> String {
         Ending::Skipped => "it was not run".to_owned(),
         Ending::Unknown => "its end was not seen".to_owned(),
     };
-    match last(&output.stderr).or_else(|| last(&output.stdout)) {
+    let curl = output.stderr.lines().rfind(|line| line.starts_with("curl: (60)")).map(shown);
+    match curl.or_else(|| last(&output.stderr)).or_else(|| last(&output.stdout)) {
         Some(line) if output.ending == Ending::TimedOut => format!("{line} ({ended})"),
         Some(line) => line,
         None => ended,
+    }
+}
+
+/// How the clock of a host and a certificate disagree, where a failure is about that: what it amounts to.
+#[must_use]
+pub fn clock_trouble(error: &str) -> Option<&'static str> {
+    // Go says both of every such certificate, and only the times tell which it is.
+    if error.contains("(it is before that)") || error.contains("certificate is not yet valid") {
+        Some("the clock of the host is behind, or the certificate is for later")
+    } else if error.contains("certificate has expired") {
+        Some("the clock of the host is ahead, or the certificate was not renewed")
+    } else {
+        None
     }
 }
 
@@ -90,6 +112,24 @@ mod tests {
     fn foreign_text_is_one_short_line() {
         assert_eq!(shown(" a\n\tb  c "), "a b c");
         assert_eq!(shown(&"é".repeat(400)).chars().count(), 301);
+    }
+
+    #[test]
+    fn a_time_of_day_is_left_out_and_which_way_the_clock_is_wrong_is_kept() {
+        let go = "Get \"https://a/key\": x509: certificate has expired or is not yet valid: current time 2026-11-23T14:17:19Z is before 2026-12-21T14:17:19Z";
+        let behind = shown(go);
+        assert_eq!(
+            behind,
+            "Get \"https://a/key\": x509: certificate has expired or is not yet valid: by the host's clock (it is before that)"
+        );
+        assert_eq!(shown("current time is 3"), "current time is 3");
+        let (behind, ahead) = (clock_trouble(&behind).unwrap(), shown(&go.replace("before", "after")));
+        assert!(behind.contains("is behind") && clock_trouble(&ahead).unwrap().contains("is ahead"));
+        let curl = "curl: (60) SSL certificate problem: certificate is not yet valid\nMore details here: b\n\nhow to fix it.\n";
+        let why = why(&output(Ending::Exited(60), "", curl));
+        assert_eq!(why, "curl: (60) SSL certificate problem: certificate is not yet valid");
+        assert!(clock_trouble(&why).unwrap().contains("is behind"));
+        assert_eq!(clock_trouble("x509: certificate signed by unknown authority"), None);
     }
 
     #[test]

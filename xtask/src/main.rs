@@ -4,6 +4,7 @@
 //! brings what is missing and says so in one line each; what is there costs nothing. Not for: what a plain cargo
 //! command does already.
 
+mod breaks;
 mod need;
 mod task;
 mod tool;
@@ -23,6 +24,8 @@ Usage: cargo xtask <COMMAND>
                    those hosts by hand
   picture          docs/terminal.svg anew, from a run on those throw-away hosts
   test [ARG…]      every test there is; arguments go to `cargo test`
+  breaks [--lab | --beside] [NAME…]
+                   breaks the product on purpose, one thing at a time (tests/breaks), and demands that its test fails
   bench [ARG…]     the product beside its peers, in one run; --help tells the rest
   lint             formatting, clippy for both targets, documentation without warnings
   deny             licences, bans, sources and advisories of the dependencies (cargo-deny)
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         ["picture"] => task::picture(),
         ["lab", rest @ ..] => task::lab(rest),
         ["test", rest @ ..] => task::test(rest),
+        ["breaks", rest @ ..] => breaks::breaks(rest),
         ["lint"] => task::lint(),
         ["deny"] => task::deny(),
         ["coverage"] => task::coverage(),

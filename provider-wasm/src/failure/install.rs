@@ -90,6 +90,18 @@ pub fn download(curl: &Output) -> Failure {
         return told.failed(curl);
     }
     let why = text::why(curl);
+    if let Some(which) = text::clock_trouble(&why) {
+        let told = Told {
+            code: "install-clock",
+            error: &format!("the install script could not be downloaded: {why}"),
+            found: &why,
+            wanted: SCRIPT,
+            means: &format!("{which}; nothing was installed"),
+            next: "the clock, on the host:  timedatectl\n  sudo timedatectl set-ntp true\n\
+                   a proxy gives the certificate:  mend that proxy",
+        };
+        return told.failed(curl);
+    }
     let told = Told {
         code: "install-download",
         error: &format!("the install script could not be downloaded: {why}"),

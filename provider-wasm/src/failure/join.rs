@@ -189,6 +189,20 @@ fn silent(look: Option<&Result<(), String>>, wanted: &Wanted<'_>) -> Failure {
 
 fn unreachable(error: &str, wanted: &Wanted<'_>) -> Failure {
     let control = wanted.config.control();
+    if let Some(which) = text::clock_trouble(error) {
+        return fail(
+            "control-unreachable",
+            "clock",
+            format!("the certificate of the control server {control} is not valid by the host's clock"),
+            told(
+                error,
+                "a clock that is right, and a certificate that is valid now",
+                format!("{which}; the key was not judged"),
+                "the clock, on the host:  timedatectl\n  sudo timedatectl set-ntp true\n\
+                 the certificate:  renew it on the server\nthen:  {run up @hosts}",
+            ),
+        );
+    }
     fail(
         "control-unreachable",
         "control-unreachable",

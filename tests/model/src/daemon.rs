@@ -176,7 +176,7 @@ impl Machine {
             Reach::Up => {}
             // Vanished packets are noticed late: what was there stays.
             Reach::Blackhole => return,
-            Reach::Refused | Reach::NoName | Reach::Http(_) | Reach::NoTls => {
+            Reach::Refused | Reach::NoName | Reach::Http(_) | Reach::NoTls | Reach::ClockBehind => {
                 self.daemon.memory.online = false;
                 return;
             }

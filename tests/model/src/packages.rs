@@ -225,6 +225,14 @@ impl Machine {
     }
 }
 
+/// What curl says where the clock is behind: its reason, and help behind it.
+const CLOCK_BEHIND: &str = "curl: (60) SSL certificate problem: certificate is not yet valid
+More details here: https://curl.se/docs/sslcerts.html
+
+curl failed to verify the legitimacy of the server and therefore could not
+establish a secure connection to it. To learn more about this situation and
+how to fix it, please visit the web page mentioned above.";
+
 /// The install script's address.
 fn script(world: &World) -> Reply {
     match world.fault {
@@ -232,6 +240,7 @@ fn script(world: &World) -> Reply {
         Some(Fault::ScriptMissing) => recorded(22, recorded!("script404")),
         Some(Fault::Script503) => recorded(22, recorded!("script503")).after(7_000),
         Some(Fault::ScriptClosed) => recorded(52, recorded!("scriptclose")),
+        Some(Fault::ScriptClockBehind) => Reply::fail(60, CLOCK_BEHIND),
         Some(Fault::ScriptCut) => {
             let half = SCRIPT.get(..SCRIPT.len() / 2).unwrap_or_default();
             Reply {
@@ -255,6 +264,7 @@ fn look(world: &World, url: &str) -> Reply {
             Reply::fail(28, "curl: (28) Connection timed out after 5001 milliseconds").after(5_001)
         }
         Some(Reach::Http(status)) => Reply::fail(22, format!("curl: (22) The requested URL returned error: {status}")),
+        Some(Reach::ClockBehind) => Reply::fail(60, CLOCK_BEHIND),
         Some(Reach::NoTls) => Reply::fail(35, "curl: (35) error:0A00010B:SSL routines::wrong version number"),
         Some(Reach::NoName) | None => Reply::fail(6, format!("curl: (6) Could not resolve host: {host}")),
     }

@@ -55,6 +55,12 @@ impl Control {
                     "fetch control key: Get \"{url}/key?v={capability}\": http: server gave HTTP response to HTTPS client"
                 )));
             }
+            Reach::ClockBehind => {
+                return Registered::Trouble(Some(format!(
+                    "fetch control key: Get \"{url}/key?v={capability}\": x509: certificate has expired or is not yet valid: \
+                     current time 2026-11-23T14:17:19Z is before 2026-12-21T14:17:19Z"
+                )));
+            }
         }
         match self.kind {
             Kind::Saas => self.register_saas(ask),

@@ -50,6 +50,8 @@ pub enum Reach {
     Http(u16),
     /// Without TLS, where TLS was asked for.
     NoTls,
+    /// The clock of the host is behind: the certificate is not valid there yet.
+    ClockBehind,
 }
 
 /// One control server.
@@ -157,6 +159,8 @@ pub enum Fault {
     Script503,
     /// The script's server closes the connection.
     ScriptClosed,
+    /// The clock of the host is behind: the certificate of the script's server is not valid there yet.
+    ScriptClockBehind,
     /// The script is cut short.
     ScriptCut,
     /// The package host does not resolve.

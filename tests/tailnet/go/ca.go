@@ -24,7 +24,7 @@ func makeCA(dir string) error {
 	if err != nil {
 		return err
 	}
-	template := certificate("lab CA")
+	template := certificate("lab CA", 0)
 	template.IsCA, template.BasicConstraintsValid = true, true
 	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
@@ -41,8 +41,8 @@ func makeCA(dir string) error {
 	return writePEM(filepath.Join(dir, "ca.crt"), "CERTIFICATE", der, 0o644)
 }
 
-// leaf makes a certificate for these names and addresses, signed by the authority in dir.
-func leaf(dir string, names []string) (tls.Certificate, error) {
+// leaf makes a certificate for these names and addresses, signed by the authority in dir, for now or for a time away from now.
+func leaf(dir string, names []string, away time.Duration) (tls.Certificate, error) {
 	none := tls.Certificate{}
 	authority, err := tls.LoadX509KeyPair(filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key"))
 	if err != nil {
@@ -52,7 +52,7 @@ func leaf(dir string, names []string) (tls.Certificate, error) {
 	if err != nil {
 		return none, err
 	}
-	template := certificate(names[0])
+	template := certificate(names[0], away)
 	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
@@ -65,10 +65,10 @@ func leaf(dir string, names []string) (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, err
 }
 
-func certificate(name string) *x509.Certificate {
-	// A clock that is a day behind is a fault that a test may set; the lab's own must not come first.
+func certificate(name string, away time.Duration) *x509.Certificate {
+	now := time.Now().Add(away)
 	return &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(48 * time.Hour)}
+		NotBefore: now.Add(-48 * time.Hour), NotAfter: now.Add(48 * time.Hour)}
 }
 
 func writePEM(path, kind string, der []byte, mode os.FileMode) error {

@@ -46,7 +46,8 @@ func control(flags *flag.FlagSet, args []string) error {
 			Nodes: []*tailcfg.DERPNode{{Name: "1a", RegionID: 1, HostName: *address, IPv4: *address, IPv6: "none", STUNPort: 3478,
 				DERPPort: 443, InsecureForTests: true, STUNTestIP: *address}}}}},
 	}
-	certificate, err := leaf(*authority, append(list, *address))
+	dates := &dates{days: map[string]int{}}
+	dated, err := dates.config(*authority, append(list, *address))
 	if err != nil {
 		return err
 	}
@@ -76,11 +77,12 @@ func control(flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	secure, err := tls.Listen("tcp", *address+":443", &tls.Config{Certificates: []tls.Certificate{certificate}})
+	secure, err := tls.Listen("tcp", *address+":443", dated)
 	if err != nil {
 		return err
 	}
 	table := gate.table()
+	table["dates"] = order(dates.set)
 	table["front"] = order(front.set)
 	table["oauth"] = order(tokens.add)
 	if err := orders(*socket, table); err != nil {

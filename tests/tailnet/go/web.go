@@ -66,7 +66,8 @@ func web(flags *flag.FlagSet, args []string) error {
 		return err
 	}
 	names := []string{"tailscale.com", "pkgs.tailscale.com", logs, *address}
-	certificate, err := leaf(*dir, names)
+	dates := &dates{days: map[string]int{}}
+	dated, err := dates.config(*dir, names)
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func web(flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	secure, err := tls.Listen("tcp", *address+":443", &tls.Config{Certificates: []tls.Certificate{certificate}})
+	secure, err := tls.Listen("tcp", *address+":443", dated)
 	if err != nil {
 		return err
 	}
@@ -105,6 +106,7 @@ func web(flags *flag.FlagSet, args []string) error {
 			s.names[o.Name] = o.Address
 			return nil, nil
 		}),
+		"dates": order(dates.set),
 		"requests": order(func(o struct {
 			Address string `json:"address"`
 		}) (any, error) {

@@ -263,6 +263,15 @@ impl Control {
         )
     }
 
+    /// Is to this host as if the host's clock were so many days behind, or ahead below 0: the certificate is not valid yet, or
+    /// no more. 0 ends that.
+    ///
+    /// # Errors
+    /// As [`Control::key`].
+    pub fn clock_behind(&self, host: &Host, days: i32) -> Result<()> {
+        self.order("dates", json!({"address": host.address(), "days": days})).map(drop)
+    }
+
     /// Its nodes, in no particular order.
     ///
     /// # Errors

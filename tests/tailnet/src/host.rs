@@ -340,6 +340,15 @@ impl Host {
         Ok(Vec::deserialize(order(&self.web, "requests", json!({"address": self.address}))?)?)
     }
 
+    /// The web is to it as if its clock were so many days behind, or ahead below 0: certificates are not valid yet, or no more.
+    /// 0 ends that. Its clock is the machine's own, which nobody changes.
+    ///
+    /// # Errors
+    /// When the web is gone.
+    pub fn clock_behind(&self, days: i32) -> Result<()> {
+        order(&self.web, "dates", json!({"address": self.address, "days": days})).map(drop)
+    }
+
     /// Changes the road to it. Only a host that began with one has a road that can be changed.
     ///
     /// # Errors

@@ -77,6 +77,25 @@ fn j6_a_time_out_without_a_reason_is_explained_by_a_look_at_the_control_server()
 }
 
 #[test]
+fn j6_a_clock_that_is_wrong_is_told_as_that_without_a_time_of_day() {
+    for release in ["1.80.3", "1.86.5", "1.102.3"] {
+        let host = Host::with(|world| {
+            world.saas().reach = Reach::ClockBehind;
+            Machine::installed("app-1", release)
+        });
+        let failure = host.reach(joined(&["tag:web"])).unwrap_err();
+        let (kind, first) = (failure.kind, &failure.diagnostics[0]);
+        assert_eq!((kind, first.code), ("control-unreachable", "clock"));
+        let detail = first.detail.as_ref().unwrap();
+        assert!(
+            detail.contains("means: the clock of the host is behind") && detail.contains("timedatectl"),
+            "{detail}"
+        );
+        assert!(!detail.contains("2026-"), "{detail}");
+    }
+}
+
+#[test]
 fn j6_an_error_of_an_earlier_key_is_not_believed() {
     let host = Host::with(|_| Machine::installed("app-1", "1.102.3"));
     host.machine.borrow_mut().daemon.memory.stale_error = Some("invalid key: API key does not exist".to_owned());

@@ -40,6 +40,7 @@ fn i2_i3_a_release_that_will_do_is_left_and_one_that_will_not_is_not_upgraded() 
         ("1.80.3", sim::CONFIG, None),
         ("1.78.1", sim::CONFIG, Some("installation failed: Tailscale 1.78.1 is older than 1.80.0")),
         ("1.102.3", min, None),
+        ("1.100.0", min, None),
         ("1.96.5", min, Some("installation failed: Tailscale 1.96.5 is older than 1.100.0")),
     ] {
         let host = Host::with(|_| Machine::installed("app-1", release)).config(config);
@@ -76,6 +77,7 @@ fn i4_every_fault_of_an_install_is_told_apart() {
         (Fault::Script503, "install-download", "curl: (22) The requested URL returned error: 503"),
         (Fault::ScriptClosed, "install-download", "curl: (52) Empty reply from server"),
         (Fault::ScriptCut, "install-download", "curl: (18) transfer closed"),
+        (Fault::ScriptClockBehind, "install-clock", "curl: (60) SSL certificate problem: certificate is not yet valid"),
         (Fault::PackagesNoName, "install-network", "curl: (6) Could not resolve host: pkgs.tailscale.com"),
         (Fault::Packages503, "install-network", "curl: (22)"),
         (Fault::Unsupported, "install-not-supported", "isn't supported by this script yet"),

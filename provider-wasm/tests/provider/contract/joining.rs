@@ -81,6 +81,12 @@ fn j3_every_wanted_tag_must_be_there_and_extra_ones_are_a_note() {
     assert_eq!((plan.steps.len(), codes(&plan.notes)), (0, vec!["extra-tags"]));
     assert!(plan.notes[0].summary.contains("[tag:extra]"));
     assert_eq!(plan.notes[0].severity, Severity::Note);
+    let plan = host.plan(joined(&["tag:db", "tag:web"])).unwrap();
+    assert_eq!(
+        plan.steps.iter().map(|step| step.id.as_str()).collect::<Vec<_>>(),
+        ["rejoin"],
+        "one of two is not both"
+    );
 }
 
 #[test]
@@ -245,14 +251,22 @@ fn j7_another_name_is_a_conflict_with_both_names() {
 fn j9_every_up_is_bounded() {
     let host = Host::with(|_| Machine::bare("app-1"));
     host.reach(joined(&["tag:web"])).unwrap();
+    host.operator("tailscale down");
+    host.reach(joined(&["tag:web"])).unwrap();
+    let mut ups = 0;
     for batch in host.batches.borrow().iter() {
         for command in &batch.commands {
             assert!(command.timeout_ms > 0);
             if command.argv.starts_with(&["tailscale".to_owned(), "up".to_owned()]) {
-                assert!(command.argv.contains(&"--timeout=60s".to_owned()) && command.timeout_ms > 60_000);
+                ups += 1;
+                // The one that brings a stopped member back takes no flag: there the outer deadline is the only one.
+                let inner = command.argv.contains(&"--timeout=60s".to_owned());
+                assert!(if inner { command.timeout_ms > 60_000 } else { command.argv.len() == 2 });
+                assert!(command.timeout_ms <= 90_000, "{:?} for {} ms", command.argv, command.timeout_ms);
             }
         }
     }
+    assert_eq!(ups, 2);
 }
 
 #[test]

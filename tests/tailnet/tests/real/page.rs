@@ -1,6 +1,7 @@
 //! `docs/verification.md`: which test shows which row of the contract, on what. It is written from what the tests declare,
 //! and held to it wherever tests run, with or without the lab.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -12,14 +13,17 @@ use crate::contract::{ROWS, Row};
 use tailnet_lab::{Os, Release};
 
 const PAGE: &str = "docs/verification.md";
+/// The deliberate breaks.
+const BREAKS: &str = "tests/breaks";
 const HEAD: &str = "\
 # What shows each row of the contract
 
 Written by the tests (`UPDATE=1 cargo test -p tailnet-lab --test real page`); do not edit. *In the lab* means on real Debian with the real client and
 daemon, against a real control server ([lab.md](lab.md)): `file::test` in `tests/tailnet/tests/real`. *Beside it* are tests that need no root.
+*Broken by* are the deliberate breaks of the product, each with the tests that must turn red (`cargo xtask breaks`, [tests/breaks](../tests/breaks/README.md)).
 
-| row | what must hold | in the lab | on | beside it |
-|---|---|---|---|---|
+| row | what must hold | in the lab | on | beside it | broken by |
+|---|---|---|---|---|---|
 ";
 
 /// Whether the page is what the tests declare. With `UPDATE=1` it is made so.
@@ -47,6 +51,7 @@ fn write(files: &[(&str, &[Test])], top: &Path) -> Result<String> {
             }
         }
     }
+    let breaks = breaks(top)?;
     let mut page = HEAD.to_owned();
     for row in ROWS {
         let shown: Vec<(&str, &Test)> = files
@@ -61,9 +66,29 @@ fn write(files: &[(&str, &[Test])], top: &Path) -> Result<String> {
         ensure!(!tests.is_empty(), "no test shows {}, and nothing says why", row.id);
         let cases: Vec<&Case> = shown.iter().flat_map(|(_, test)| test.cases).collect();
         let (tests, beside) = (tests.join("<br>"), beside(row, top)?);
-        writeln!(page, "| {} | {} | {tests} | {} | {beside} |", row.id, row.says, on(&cases))?;
+        let broken = breaks.iter().filter(|(_, rows)| rows.iter().any(|id| id == row.id));
+        let broken: Vec<String> = broken.map(|(name, _)| format!("[{name}](../{BREAKS}/{name}.txt)")).collect();
+        ensure!(!broken.is_empty(), "no break of {} in {BREAKS}: was its test ever red?", row.id);
+        let broken = broken.join("<br>");
+        writeln!(page, "| {} | {} | {tests} | {} | {beside} | {broken} |", row.id, row.says, on(&cases))?;
     }
     Ok(page)
+}
+
+/// The deliberate breaks by name, each with its rows. That they apply and name tests is held by `xtask`, which does them.
+fn breaks(top: &Path) -> Result<BTreeMap<String, Vec<String>>> {
+    let mut breaks = BTreeMap::new();
+    for entry in std::fs::read_dir(top.join(BREAKS)).context(BREAKS)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|ending| ending != "txt") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let rows = text.lines().find_map(|line| line.strip_prefix("rows: ")).context("a break without rows")?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        breaks.insert(name, rows.split(' ').map(str::to_owned).collect());
+    }
+    Ok(breaks)
 }
 
 /// The tests beside the lab, each of which must be there.

@@ -122,7 +122,7 @@ fn execute(trials: &[Trial], total: usize, why_not: Option<&str>, threads: usize
         let running = &running;
         scope.spawn(move || watch(running, &is_over));
         std::thread::scope(|scope| (0..threads.min(here.len())).for_each(|_| drop(scope.spawn(work))));
-        again(&here, running, &mut lock(&failures));
+        again(if threads > 1 { &here } else { &[] }, running, &mut lock(&failures));
         drop(over);
     });
     let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);

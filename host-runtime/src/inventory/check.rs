@@ -10,6 +10,9 @@ use super::finding::{Finding, nearest};
 use super::hosts::{Origin, RawHost, Word};
 use super::sections::{Environment, Sections};
 
+/// How many of the same are told one by one.
+const MOST_TOLD: usize = 5;
+
 /// The environment is one that the file knows, where it knows any.
 pub(super) fn environment(sections: &Sections<'_>, environment: &str, findings: &mut Vec<Finding>) {
     let known: Vec<&str> = sections.environments.keys().map(String::as_str).collect();
@@ -45,28 +48,65 @@ pub(super) fn source_environments(sections: &Sections<'_>, findings: &mut Vec<Fi
     }
 }
 
-/// One machine can have one name only.
+/// One machine can have one name only. A list that says the same address for all its hosts is one finding.
 pub(super) fn twins(hosts: &[RawHost], findings: &mut Vec<Finding>) {
-    let mut first: BTreeMap<(&str, Option<u16>), &RawHost> = BTreeMap::new();
+    let mut places: BTreeMap<(&str, Option<u16>), Vec<&RawHost>> = BTreeMap::new();
     for host in hosts {
         // Private networks of two places may use the same addresses.
         let Some(address) = host.address.as_deref() else { continue };
-        if let Some(twin) = first.insert((address, host.port), host) {
-            let summary = format!("`{}` and `{}` have the same address and port", twin.name, host.name);
-            findings.push(Finding::warning("same-address", &host.at.pointer, host.at.place, summary));
-        }
+        places.entry((address, host.port)).or_default().push(host);
+    }
+    places.retain(|_, hosts| hosts.len() > 1);
+    let Some(shared) = places.values().min_by_key(|hosts| &hosts[0].name) else { return };
+    let (first, second) = (shared[0], shared[1]);
+    let summary = match places.values().map(Vec::len).sum() {
+        2 => format!("`{}` and `{}` have the same address and port", first.name, second.name),
+        more => format!(
+            "{more} hosts have an address and port that is another host's too, such as `{}` and `{}`",
+            first.name, second.name
+        ),
+    };
+    let mut detail: Vec<String> = places
+        .iter()
+        .take(MOST_TOLD)
+        .map(|((address, port), hosts)| {
+            let port = port.map_or_else(String::new, |port| format!(" port {port}"));
+            format!("found: {address}{port}: {}", names(hosts))
+        })
+        .collect();
+    if places.len() > MOST_TOLD {
+        detail.push(format!("found: {} more addresses", places.len() - MOST_TOLD));
+    }
+    detail.push("means: one machine would be brought to what each of them wants".to_owned());
+    findings
+        .push(Finding::warning("same-address", &second.at.pointer, second.at.place, summary).detail(detail.join("\n")));
+}
+
+/// Some names of many.
+fn names(hosts: &[&RawHost]) -> String {
+    let told: Vec<&str> = hosts.iter().take(MOST_TOLD).map(|host| host.name.as_str()).collect();
+    match hosts.len() - told.len() {
+        0 => told.join(", "),
+        more => format!("{} and {more} more", told.join(", ")),
     }
 }
 
-/// A name that the cloud's section has, and nothing else knows.
+/// Names that the cloud's section has, and nothing else knows.
 pub(super) fn unreached(hosts: &[RawHost], findings: &mut Vec<Finding>) {
     if !hosts.iter().any(|host| host.origin == Origin::List) {
         return;
     }
-    for host in hosts.iter().filter(|host| host.origin == Origin::Cloud) {
-        let summary = format!("no inventory knows `{}`: its name is looked up as an alias of ssh_config", host.name);
-        findings.push(Finding::note("no-address", &host.at.pointer, host.at.place, summary));
+    let alone: Vec<&RawHost> = hosts.iter().filter(|host| host.origin == Origin::Cloud).collect();
+    let Some(first) = alone.first() else { return };
+    let summary = match alone.len() {
+        1 => format!("no inventory knows `{}`: its name is looked up as an alias of ssh_config", first.name),
+        more => format!("no inventory knows {more} hosts: their names are looked up as aliases of ssh_config"),
+    };
+    let mut note = Finding::note("no-address", &first.at.pointer, first.at.place, summary);
+    if alone.len() > 1 {
+        note = note.detail(format!("found: {}", names(&alone)));
     }
+    findings.push(note);
 }
 
 /// Roles that have no tags, where others have: an error where a person wrote the role down for us, a note where it is

@@ -289,6 +289,18 @@ fn two_hosts_with_one_address_are_a_warning_and_the_file_still_loads() {
 }
 
 #[test]
+fn two_hundred_of_the_same_are_told_once() {
+    let hosts: String =
+        (1..=200).map(|n| format!("      app-{n:03}: {{address: 10.0.0.{}}}\n", n.min(190) / 2)).collect();
+    let inventory = read(&with_hosts(&hosts)).expect("a warning is no error");
+    let [one] = inventory.notes() else { panic!("{:?}", inventory.notes()) };
+    assert!(one.summary.starts_with("199 hosts have an address and port that is another host's too"), "{one:?}");
+    let detail = one.detail.as_deref().expect("which");
+    assert!(detail.lines().count() == 7 && detail.contains("found: 10.0.0.1: app-002, app-003"), "{detail}");
+    assert!(detail.contains("90 more addresses"), "{detail}");
+}
+
+#[test]
 fn two_users_for_all_are_a_contradiction_and_the_same_one_twice_is_not() {
     let text = |inner: &str| format!("{NETWORK}infra: {{bootstrap: {{ssh_user: root, ssh: {{user: {inner}}}}}}}\n");
     assert_eq!(told(&text("root")), "");

@@ -104,7 +104,7 @@ pub(super) fn read(text: &str) -> Result<(Node, Vec<Finding>), Vec<Finding>> {
                 if error.info().contains("recursion limit") {
                     return too_deep(place);
                 }
-                Finding::error("yaml-syntax", "", place, format!("this is not YAML: {}", error.info()))
+                builder.no_yaml(error.info(), place)
             })
             .and_then(|(event, span)| builder.take(event, place(span.start)));
         if let Err(last) = taken {
@@ -116,6 +116,16 @@ pub(super) fn read(text: &str) -> Result<(Node, Vec<Finding>), Vec<Finding>> {
         Some(root) => Ok((root, builder.findings)),
         None if !builder.findings.is_empty() => Err(builder.findings),
         None => Err(vec![Finding::error("empty-file", "", Place::START, "the file is empty")]),
+    }
+}
+
+/// What to do about a place where the reading ended. The text that stands there is not repeated: it may be a secret.
+fn advice(said: &str) -> &'static str {
+    if said.contains("tab") {
+        "indent with blanks: YAML takes no tab there"
+    } else {
+        "look there and in the lines before: a bracket or a quote that is not closed, a `:` or `-` without a blank \
+         behind it, a line that is indented unlike its neighbours"
     }
 }
 
@@ -191,6 +201,20 @@ impl Builder {
                 Ok(())
             }
         }
+    }
+
+    /// Where the reading ended, in what, and what to do.
+    fn no_yaml(&self, said: &str, place: Place) -> Finding {
+        let within = self.stack.last().filter(|open| !open.pointer.is_empty()).map(|open| {
+            let what = if matches!(open.value, Value::List(_)) { "list" } else { "mapping" };
+            format!("found: within the {what} {} that begins in line {}\n", open.pointer, open.place.line)
+        });
+        let detail = format!(
+            "{}means: what else is in the file is not known before this is mended\ndo: {}",
+            within.unwrap_or_default(),
+            advice(said)
+        );
+        Finding::error("yaml-syntax", "", place, format!("this is not YAML: {said}")).detail(detail)
     }
 
     fn afford(&self, nodes: usize, place: Place) -> Result<usize, Finding> {

@@ -4,9 +4,10 @@ use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lab::site::{Site, Spec};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tailscale_model::{Machine, World};
 
@@ -234,6 +235,19 @@ fn a_project_of_stagecrafts_loads_untouched() {
     let ends = of(&site, &words);
     assert_eq!(ends.iter().map(|(host, _)| host.as_str()).collect::<Vec<_>>(), ["app-1", "app-2"]);
 
+    // Every section that Stagecraft knows: nothing is said of any of them.
+    stagecrafts(&site, "whole.yml");
+    let before = fs::read(site.file()).unwrap();
+    for (environment, name) in
+        [("dev", "app-1.example.ts.net"), ("staging", "app-1.staging.example.ts.net"), ("prod", "app-1.example.ts.net")]
+    {
+        let ran = site.cli(["fqdn", "app-1", "-e", environment]).run().unwrap();
+        assert_eq!((ran.code, ran.stdout.trim(), ran.stderr.as_str()), (Some(0), name, ""));
+    }
+    let ends = of(&site, &["status", "-e", "prod", "-F", "ssh_config"]);
+    assert_eq!(ends.iter().map(|(host, _)| host.as_str()).collect::<Vec<_>>(), ["app-1", "db-1"]);
+    assert_eq!(fs::read(site.file()).unwrap(), before);
+
     // One without a network says what is missing, and takes it from the command line.
     stagecrafts(&site, "basic.yml");
     let none = site.cli(["plan"]).run().unwrap();
@@ -242,6 +256,30 @@ fn a_project_of_stagecrafts_loads_untouched() {
     fs::write(site.dir().join("tf.json"), terraform(&site, &["app-1"]).to_string()).unwrap();
     let given = ["plan", "--hosts-from", "tf.json", "--tailnet", "example.ts.net", "-F", "ssh_config"];
     assert_eq!(of(&site, &given), pairs(&[("app-1", "holds")]));
+}
+
+#[test]
+fn a_signal_while_an_inventorys_command_runs_ends_it_and_the_run_whatever_the_run_is_for() {
+    let site = site();
+    let (text, started) = (without_hosts(&site), site.dir().join("started"));
+    let slow =
+        "  inventory:\n    - command: [sh, -c, 'echo $$ >started.new && mv started.new started; exec sleep 300']\n";
+    fs::write(site.file(), format!("{text}{slow}")).unwrap();
+    for words in [&["fqdn", "app-1"][..], &["plan"], &["trust"]] {
+        let _ = fs::remove_file(&started);
+        let mut child = site.cli(words).start().unwrap();
+        let begun = Instant::now();
+        while !started.exists() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it never began");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let id = fs::read_to_string(&started).unwrap();
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let said = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{words:?}: {said}");
+        assert!(said.contains("cancelled"), "{said}");
+        assert!(!Path::new("/proc").join(id.trim()).exists(), "the command is left behind");
+    }
 }
 
 /// An ssh_config with which the network's name of `app-1` leads there. The name resolves there only: a proxy goes where it
@@ -355,5 +393,11 @@ fn a_copy_of_a_machine_is_found_and_told() {
     let node = same[0]["node"].as_str().unwrap();
     let told = site.cli(["status"]).run().unwrap();
     assert!(told.stderr.contains("warning[same-member]  app-1 · app-2"), "{}", told.stderr);
+    // It is a warning, and no run with a copy in it is a success: one member has one name, which is not the copy's.
+    for words in [&["status"][..], &["plan"], &["up"]] {
+        let ran = site.cli(words).run().unwrap();
+        assert_eq!(ran.code, Some(10), "{}", ran.stderr);
+        assert!(ran.stderr.contains("error[name-conflict]  app-2"), "{}", ran.stderr);
+    }
     assert!(told.stderr.contains(node) && told.stderr.contains("stagecraft-net leave app-1 app-2"), "{}", told.stderr);
 }

@@ -1,5 +1,6 @@
 //! `fqdn`: a host's name in the network. Pure: no network, no secret, no clock (C5).
 
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use stagecraft_net::event::{Counts, Event, Fault, SCHEMA, Tell};
@@ -9,14 +10,24 @@ use crate::args::{Fqdn, Global};
 use crate::exit::Exit;
 use crate::project::{Project, Stop, end, report, stopped};
 use crate::report::Context;
+use crate::signals;
 
 pub(crate) fn run(global: &Global, args: &Fqdn) -> Exit {
     let begun = Instant::now();
-    let project = match name(global, &args.host) {
-        Ok(project) => project,
-        Err(stop) => return stopped(global.json, global.verbose, "fqdn", Some(&global.env), &stop),
+    let stop = |stop: Stop| stopped(global.json, global.verbose, "fqdn", Some(&global.env), &stop);
+    let cancel = match Cancel::new() {
+        Ok(cancel) => cancel,
+        Err(error) => return stop(Stop::new(Fault::Outside, format!("this machine has no descriptor left: {error}"))),
     };
-    let (project, fqdn) = project;
+    // The command of an inventory may take its time.
+    let interrupted = signals::listen(cancel.clone(), Arc::new(OnceLock::new()));
+    let (project, fqdn) = match name(global, &args.host, &cancel) {
+        Ok(named) => named,
+        Err(why) => {
+            let exit = stop(why);
+            return if interrupted.get() { Exit::Interrupted } else { exit };
+        }
+    };
     let report = match report(global.json, global.verbose, Context::default()) {
         Ok(report) => report,
         Err(exit) => return exit,
@@ -33,9 +44,8 @@ pub(crate) fn run(global: &Global, args: &Fqdn) -> Exit {
     end(&report, Counts::default(), Exit::Ok, begun)
 }
 
-fn name(global: &Global, host: &str) -> Result<(Project, String), Stop> {
-    let cancel = Cancel::new().map_err(|error| Stop::new(Fault::Outside, error.to_string()))?;
-    let project = Project::open(global, &[], &cancel)?;
+fn name(global: &Global, host: &str, cancel: &Cancel) -> Result<(Project, String), Stop> {
+    let project = Project::open(global, &[], cancel)?;
     // A file without hosts may get them from elsewhere; where it lists them, a typing error is an error.
     if !project.inventory.hosts().is_empty() {
         project.inventory.host(host).map_err(|why| Stop::new(Fault::Usage, why))?;

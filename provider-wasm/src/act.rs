@@ -209,15 +209,19 @@ fn install_client(seen: &Seen, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<
         "https://tailscale.com/install.sh",
     ];
     let mut tries = 0;
+    // Who held the lock at the last try: where the time ends in the middle of the next one, that is still the reason.
+    let mut held: Option<Failure> = None;
     // Another package may be what was interrupted: those that this one needs come with it.
     let mut interrupted = false;
     loop {
         if !half.is_empty() || interrupted {
-            let (outputs, facts) = finish_packages(&half, hands)?;
+            let (outputs, facts) = finish_packages(&half, hands).map_err(|failed| failed.besides(held.as_ref()))?;
             let package_run = outputs.iter().find(|output| !output.succeeded());
             match package_run {
                 Some(run) if install::is_locked(run) && tries < LOCK_TRIES => {
-                    wait_for_lock(&mut tries, hands).ok_or_else(|| install::script(run))?;
+                    let locked = install::script(run);
+                    wait_for_lock(&mut tries, hands).ok_or_else(|| locked.clone())?;
+                    held = Some(locked);
                     half = facts.half;
                     continue;
                 }
@@ -231,7 +235,8 @@ fn install_client(seen: &Seen, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<
         let script = Command { env: QUIET.to_vec(), stdin: vec![Chunk::StdoutOf(0)], ..root(&["sh", "-s"], 600_000) };
         // The package starts the daemon itself, but not where a policy forbids that.
         let enable = root(&["systemctl", "enable", "--now", SERVICE], 90_000);
-        let (outputs, facts) = run(Act::Install, vec![user(&download, 300_000), script, enable], hands)?;
+        let (outputs, facts) = run(Act::Install, vec![user(&download, 300_000), script, enable], hands)
+            .map_err(|failed| failed.besides(held.as_ref()))?;
         let [curl, script, ..] = outputs.as_slice() else { return Err(failure::lost("installing Tailscale")) };
         if !curl.succeeded() {
             return Err(install::download(curl));
@@ -250,7 +255,9 @@ fn install_client(seen: &Seen, wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<
         if !install::is_locked(script) || tries == LOCK_TRIES {
             return Err(install::script(script).changed("the install script run, Tailscale not installed"));
         }
-        wait_for_lock(&mut tries, hands).ok_or_else(|| install::script(script))?;
+        let locked = install::script(script);
+        wait_for_lock(&mut tries, hands).ok_or_else(|| locked.clone())?;
+        held = Some(locked);
         // Whoever held the lock may have been at this very package.
         half = facts.half;
     }

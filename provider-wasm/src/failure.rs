@@ -74,6 +74,13 @@ impl Failure {
         self.with_changed(|told| told.insert(0, what.to_owned()))
     }
 
+    /// The same failure, and behind it what was found before, where something was.
+    #[must_use]
+    pub fn besides(mut self, before: Option<&Self>) -> Self {
+        self.diagnostics.extend(before.into_iter().flat_map(|before| before.diagnostics.iter().cloned()));
+        self
+    }
+
     fn with_changed(mut self, add: impl FnOnce(&mut Vec<String>)) -> Self {
         const LABEL: &str = "changed: ";
         if let Some(first) = self.diagnostics.first_mut() {

@@ -52,8 +52,11 @@ fn in_github_actions_what_is_wrong_with_the_file_stands_at_its_line() {
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     let text = fs::read_to_string(site.file()).unwrap();
     let line = 1 + text.lines().position(|line| line.contains("tailnet_domian")).unwrap();
-    let wanted = format!("::error file=stagecraft.yml,line={line},col=");
+    let column = 1 + text.lines().find_map(|line| line.find("tailnet_domian")).unwrap();
+    let wanted = format!("::error file=stagecraft.yml,line={line},col={column},title=");
     assert!(ran.stderr.lines().any(|line| line.starts_with(&wanted)), "{wanted} in\n{}", ran.stderr);
+    let annotations = ran.stderr.lines().filter(|line| line.starts_with("::")).count();
+    assert_eq!(annotations, 2, "one a finding, the key that is missing and the one that is unknown\n{}", ran.stderr);
 }
 
 #[test]

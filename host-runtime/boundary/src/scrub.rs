@@ -3,7 +3,8 @@
 //! It works on raw bytes as they come from a machine, before anything is cut, shown or handed to a provider. A value is
 //! found as it is and as programs write it when they report what they were given: in JSON, percent-encoded, in the
 //! quoting of shells and of `%q`, in hex, and in base64 at any of its three alignments. Where bytes end early (a lost
-//! connection, a file at its limit), a part of a value at that end goes too.
+//! connection, a file at its limit), a part of a value at that end goes too. A value with attributes behind it, as a query
+//! stands behind an address (`…?name=value&…`), is found without them too, and so is each long one of them.
 //!
 //! What it cannot find: a value that a program cut, reversed, compressed or encrypted, and base64 broken into lines
 //! within the value. Values under [`MIN_SECRET`] bytes are refused, since they would be found where they are not.
@@ -23,6 +24,9 @@ use forms::forms_of;
 pub const MIN_SECRET: usize = 8;
 /// The most bytes a secret may have: room for any key or token, and a bound for what the search costs.
 pub const MAX_SECRET: usize = 16 * 1024;
+
+/// The fewest bytes of a piece between `?` and `&` that is looked for by itself: shorter ones may be ordinary words.
+const MIN_PIECE: usize = 16;
 
 /// The shortest part of a value that is marked at a cut. A shorter one is dropped without a mark, since most likely it
 /// is none.
@@ -106,7 +110,11 @@ impl Scrubber {
         for (slot, value) in values {
             check(slot, value)?;
             let marker: Arc<[u8]> = format!("<secret:{slot}>").into_bytes().into();
-            for form in forms_of(value) {
+            let pieces = value.split(|byte| b"?&".contains(byte)).filter(|piece| {
+                // The value itself is there already.
+                piece.len() >= MIN_PIECE && piece.len() < value.len()
+            });
+            for form in std::iter::once(value).chain(pieces).flat_map(forms_of) {
                 forms.push(form);
                 markers.push(Arc::clone(&marker));
             }

@@ -190,7 +190,7 @@ impl ConnectError {
 
     fn headline(&self) -> String {
         match self {
-            ConnectError::Name { to, reason, .. } => format!("{to}: the name has no address: {reason}"),
+            ConnectError::Name { to, .. } => format!("{to}: the name has no address"),
             ConnectError::Address { to, tried } => match &tried[..] {
                 [(_, reason)] => format!("{to}: {}", lower(reason)),
                 _ => format!("{to}: none of its {} addresses could be connected to", tried.len()),
@@ -223,52 +223,70 @@ impl ConnectError {
             ConnectError::LostAtLogin { to, reason } => format!("{to}: {reason} while logging in"),
             ConnectError::Deadline { to, stage } => format!("{to}: the deadline passed while {}", stage.doing()),
             ConnectError::Cancelled { to, stage } => format!("{to}: cancelled while {}", stage.doing()),
-            ConnectError::System { to, reason } => format!("{to}: this machine refused: {reason}"),
+            ConnectError::System { to, .. } => format!("{to}: this machine has nothing left for a connection"),
         }
     }
 
-    fn detail(&self) -> Option<String> {
-        Some(match self {
-            ConnectError::Name { .. } => {
-                "do: give the host an address that resolves here, or one of ssh_config's aliases as its name".to_owned()
-            }
+    fn detail(&self) -> String {
+        match self {
+            ConnectError::Name { reason, .. } => format!(
+                "found: {}\nwanted: a name that this machine can look up\ndo: give the host an address that resolves here, or \
+                 one of ssh_config's aliases as its name",
+                text::one_line(reason)
+            ),
             ConnectError::Address { tried, .. } => {
                 let tried: Vec<String> = tried.iter().map(|(at, reason)| format!("{at}: {}", lower(reason))).collect();
                 format!(
-                    "found: {}\ndo: check that the machine is up, that sshd listens at this port, and that no firewall \
-                     stands between",
+                    "found: {}\nwanted: a server that takes connections there\ndo: check that the machine is up, that sshd \
+                     listens at this port, and that no firewall stands between",
                     tried.join("\n")
                 )
             }
-            ConnectError::Proxy { reason, .. } => {
-                let said = text::one_line(reason);
-                format!("found: {said}\ndo: go the same way by hand: `ssh -v` to the host shows each step")
+            ConnectError::Proxy { what, reason, .. } => {
+                let (what, said) = (text::one_line(what), text::one_line(reason));
+                format!(
+                    "found: {said}\nwanted: a way through {what}\ndo: go the same way by hand: `ssh -v` to the host shows each \
+                     step"
+                )
             }
             ConnectError::JumpHostKey { why, .. } => match why {
-                JumpKey::Unknown => "means: no file of known hosts has a line for it, and nobody logs in at a machine that \
-                                     nobody knows\ndo: {run trust @hosts}"
-                    .to_owned(),
-                JumpKey::Changed => "means: it was set up anew, or somebody stands between\ndo: find out which; only then \
-                                     replace the line:  {run trust @hosts --replace}"
-                    .to_owned(),
-                JumpKey::Revoked => "do: give it a new key, or go another way: `jump` in the project's file".to_owned(),
-            },
+                JumpKey::Unknown => {
+                    "found: no file of known hosts has a line for it\nwanted: the line with its key\nmeans: nobody logs in at a \
+                     machine that nobody knows\ndo: {run trust @hosts}"
+                }
+                JumpKey::Changed => {
+                    "found: another key than its line has\nwanted: the key that is known\nmeans: it was set up anew, or somebody \
+                     stands between\ndo: find out which; only then replace the line:  {run trust @hosts --replace}"
+                }
+                JumpKey::Revoked => {
+                    "found: a line that revokes the key it shows\nwanted: a key that nobody has revoked\ndo: give it a new key, \
+                     or go another way: `jump` in the project's file"
+                }
+            }
+            .to_owned(),
             ConnectError::Handshake { said, stage, reason, .. } => handshake(said.as_deref(), *stage, reason),
             ConnectError::HostKey { error, to } => host_key(error, to),
             ConnectError::Authentication { refusal, to } => refused(refusal, to),
-            ConnectError::LostAtLogin { .. } => {
-                "means: a server that bans this address, or is restarted, does so\ndo: look into sshd's log on the host; \
-                 `fail2ban` and PerSourcePenalties write there too"
-                    .to_owned()
-            }
-            ConnectError::Deadline { .. } => {
-                "do: give more time with --timeout, or find out what the machine is busy with".to_owned()
-            }
-            ConnectError::System { .. } => {
-                "do: end other programs, or raise the limit (`ulimit -n`), or use fewer --jobs".to_owned()
-            }
-            ConnectError::Cancelled { .. } => return None,
-        })
+            ConnectError::LostAtLogin { reason, .. } => format!(
+                "found: {}\nwanted: the server's answer to a key\nmeans: a server that bans this address, or is restarted, does \
+                 so\ndo: look into sshd's log on the host; `fail2ban` and PerSourcePenalties write there too",
+                text::one_line(reason)
+            ),
+            ConnectError::Deadline { stage, .. } => format!(
+                "found: the time was up while {}\nwanted: a log-in within the time for one host (--timeout)\ndo: give more \
+                 time with --timeout, or find out what the machine is busy with",
+                stage.doing()
+            ),
+            ConnectError::System { reason, .. } => format!(
+                "found: {}\nwanted: a free descriptor and memory on this machine\ndo: end other programs, or raise the limit \
+                 (`ulimit -n`), or use fewer --jobs",
+                text::one_line(reason)
+            ),
+            ConnectError::Cancelled { stage, .. } => format!(
+                "found: the run was told to end while {}\nwanted: a log-in\nmeans: no command was sent\ndo: {{run up @hosts}}",
+                stage.doing()
+            ),
+        }
     }
 }
 
@@ -279,22 +297,26 @@ fn handshake(said: Option<&str>, stage: Stage, reason: &str) -> String {
     match said {
         Some(said) if said.contains("MaxStartups") || said.contains("Not allowed at this time") => {
             format!(
-                "found: the server says: {said}\nmeans: it takes no more connections for now\ndo: run again in a moment, \
+                "found: the server says: {said}\nwanted: a free place for one more connection\nmeans: it takes no more connections for now\ndo: run again in a moment, \
                  or with fewer --jobs"
             )
         }
         Some(said) => format!(
-            "found: what answers there is no SSH server: {said}\ndo: check the address and the port of the host"
+            "found: what answers there is no SSH server: {said}\nwanted: a line that begins with SSH-2.0\ndo: check the address and the port of the host"
         ),
-        None if stage <= Stage::Greeting => "found: something listens there and says nothing\nmeans: an sshd that is full \
+        None if stage <= Stage::Greeting => "found: something listens there and says nothing\nwanted: a line that begins with SSH-2.0\nmeans: an sshd that is full \
              (MaxStartups) or bans this address does so\ndo: run again in a moment; look into sshd's log on the host"
             .to_owned(),
         None if reason.contains(NOT_AGREED) => {
-            "means: the server is too old, or allows too little, or does not speak SSH\nwanted: a host key of Ed25519, ECDSA \
+            "found: nothing that both sides allow\nmeans: the server is too old, or allows too little, or does not speak \
+             SSH\nwanted: a host key of Ed25519, ECDSA \
              or RSA with SHA-2, Diffie-Hellman with SHA-2, AES or ChaCha20\ndo: `ssh -vv` to the host shows what it offers"
                 .to_owned()
         }
-        None => "do: run again; `ssh -v` to the same host shows where it stops".to_owned(),
+        None => format!(
+            "found: {}\nwanted: a session\ndo: run again; `ssh -v` to the same host shows where it stops",
+            text::one_line(reason)
+        ),
     }
 }
 
@@ -363,19 +385,21 @@ fn host_key(error: &HostKeyError, to: &str) -> String {
             )
         }
         HostKeyError::Revoked { shown: key, place } => format!(
-            "found: {}\nmeans: revoked at {place}; whoever wrote that line knows why\ndo: give the machine a new host key",
+            "found: {}\nwanted: a key that nobody has revoked\nmeans: revoked at {place}; whoever wrote that line knows why\ndo: give the machine a new host key",
             shown(key)
         ),
         HostKeyError::Malformed(reason) => {
-            format!("found: {reason}\ndo: check that what answers there is an SSH server")
+            format!(
+                "found: {reason}\nwanted: a host key of a known form\ndo: check that what answers there is an SSH server"
+            )
         }
         HostKeyError::Unreadable { file, reason } => format!(
-            "found: {}: {reason}\nmeans: it may hold a revocation, so nothing is trusted without it\ndo: make it readable, \
+            "found: {}: {reason}\nwanted: to read it\nmeans: it may hold a revocation, so nothing is trusted without it\ndo: make it readable, \
              or name another file as `knownHostsFile`",
             file.display()
         ),
         HostKeyError::Unwritable { file, reason } => format!(
-            "found: {}: {reason}\nmeans: a key that is accepted and forgotten would be accepted again from anybody\ndo: \
+            "found: {}: {reason}\nwanted: to write the new key there\nmeans: a key that is accepted and forgotten would be accepted again from anybody\ndo: \
              make the file writable, or add the key by hand",
             file.display()
         ),
@@ -398,10 +422,13 @@ fn refused(refusal: &Refusal, to: &str) -> String {
         (false, 0) => {}
         (false, left) => lines.push(format!("means: {left} more were not tried, since servers hang up after six")),
     }
-    if let Some(offered) = &refusal.offered {
-        let offered = text::bounded(&text::one_line(offered), 200);
-        lines.push(format!("wanted: one of the ways that the server offers: {offered}"));
-    }
+    lines.push(match &refusal.offered {
+        Some(offered) => {
+            let offered = text::bounded(&text::one_line(offered), 200);
+            format!("wanted: one of the ways that the server offers: {offered}")
+        }
+        None => "wanted: a key that the server takes".to_owned(),
+    });
     let any = |wanted: fn(&Outcome) -> bool| refusal.tried.iter().any(|tried| wanted(&tried.outcome));
     let user = to.split('@').next().unwrap_or_default();
     lines.push(if refusal.left > 0 {
@@ -425,3 +452,6 @@ fn lower(reason: &str) -> String {
         None => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boundary::known_hosts::Pin;
+use boundary::text;
 use zeroize::Zeroizing;
 
 use super::alike::{Alike, Asked, Said};
@@ -258,28 +259,49 @@ pub enum ResolveError {
     },
 }
 
+/// Where a user is named.
+const USER: &str = "the host's entry, or under `infra.bootstrap.ssh`";
+
 impl ResolveError {
     /// As a host's failure.
     #[must_use]
     pub fn failed(&self) -> Failed {
-        let next = match self {
-            ResolveError::HostName { .. } => "do: correct the host's entry, or its HostName in ssh_config",
-            ResolveError::User { .. } | ResolveError::NoUser { .. } => {
-                "do: name the user in the host's entry, or under `infra.bootstrap.ssh`"
+        let (found, wanted, next) = match self {
+            ResolveError::HostName { what, found } => (
+                format!("{} as {what}", text::one_line(found)),
+                "a name, an address, or an alias of ssh_config",
+                "correct the host's entry, or its HostName in ssh_config".to_owned(),
+            ),
+            ResolveError::User { found } => (text::one_line(found), "a user of the host", format!("correct {USER}")),
+            ResolveError::NoUser { .. } => {
+                ("no user anywhere".to_owned(), "a user of the host", format!("name the user in {USER}"))
             }
-            ResolveError::NoSsh { .. } => "do: give the host an address, or install the OpenSSH client",
-            ResolveError::Ssh { name, .. } => {
-                return Failed::host(Kind::Unreachable, self.to_string(), format!("do: `ssh -G {name}` shows it"));
+            ResolveError::NoSsh { .. } => (
+                "neither an address nor `ssh`".to_owned(),
+                "one of them",
+                "give the host an address, or install the OpenSSH client".to_owned(),
+            ),
+            ResolveError::Ssh { name, reason } => {
+                (text::one_line(reason), "an ssh_config that can be read", format!("`ssh -G {name}` shows it"))
             }
-            ResolveError::Unsupported { .. } => "do: take the option away for this host",
-            ResolveError::Deadline { .. } => {
-                let next = "do: give more time with --timeout, or find out what `Match exec` in ssh_config waits for"
-                    .to_owned();
-                return Failed::host(Kind::TimedOut, self.to_string(), next);
+            ResolveError::Unsupported { option, .. } => {
+                (text::one_line(option), "an ssh_config without it", "take the option away for this host".to_owned())
             }
-            ResolveError::Cancelled { .. } => return Failed::host(Kind::Cancelled, self.to_string(), None),
+            ResolveError::Deadline { .. } => (
+                "`ssh -G` had not ended".to_owned(),
+                "an answer within the time for one host (--timeout)",
+                "give more time with --timeout, or find out what `Match exec` in ssh_config waits for".to_owned(),
+            ),
+            ResolveError::Cancelled { .. } => {
+                ("the run was told to end while `ssh -G` ran".to_owned(), "its answer", "{run up @hosts}".to_owned())
+            }
         };
-        Failed::host(Kind::Unreachable, self.to_string(), next.to_owned())
+        let kind = match self {
+            ResolveError::Deadline { .. } => Kind::TimedOut,
+            ResolveError::Cancelled { .. } => Kind::Cancelled,
+            _ => Kind::Unreachable,
+        };
+        Failed::host(kind, self.to_string(), format!("found: {found}\nwanted: {wanted}\ndo: {next}"))
     }
 }
 

@@ -195,3 +195,20 @@ proptest! {
         prop_assert!(!clean.windows(value.len()).any(|window| window == value));
     }
 }
+
+#[test]
+fn k1_a_value_with_attributes_is_found_without_them_and_so_is_each_long_one() {
+    let value = b"key-client-kABCDEF-0123456789?short=1&base=https://api.example.net&also=yes";
+    let scrubber = Scrubber::new([("auth", &value[..])]).unwrap();
+    let told = |text: &str| String::from_utf8(scrubber.scrub(text.as_bytes())).unwrap();
+    assert_eq!(
+        told("all: key-client-kABCDEF-0123456789?short=1&base=https://api.example.net&also=yes."),
+        "all: <secret:auth>."
+    );
+    assert_eq!(told("bad key \"key-client-kABCDEF-0123456789\""), "bad key \"<secret:auth>\"");
+    assert_eq!(told("in key-client-kABCDEF-0123456789?other=2"), "in <secret:auth>?other=2");
+    assert_eq!(told("base=https://api.example.net"), "<secret:auth>");
+    assert_eq!(told("short=1 also=yes"), "short=1 also=yes", "ordinary words");
+    let base64 = "a2V5LWNsaWVudC1rQUJDREVGLTAxMjM0NTY3ODk";
+    assert!(!told(base64).contains("LWNsaWVudC1rQUJD"), "{}", told(base64));
+}

@@ -203,6 +203,19 @@ fn i4_a_held_lock_is_waited_for_and_told_as_what_it_is() {
 }
 
 #[test]
+fn i4_a_lock_is_still_named_where_the_time_ends_in_the_middle_of_the_next_try() {
+    let host = Host::with(|_| Machine::bare("app-1"));
+    host.machine.borrow_mut().apt.lock = Some(Lock { which: Which::Dpkg, until_ms: u64::MAX });
+    // The first try meets the lock; the second is never answered.
+    host.silent_from.set(Some(START + 6_000));
+    let failure = host.reach(Goal::Installed).unwrap_err();
+    assert_eq!(failure.kind, "timed-out");
+    let codes: Vec<_> = failure.diagnostics.iter().map(|one| one.code).collect();
+    assert_eq!(codes[1..], ["install-locked"], "{failure:?}");
+    assert!(failure.diagnostics[1].summary.contains("It is held by process"), "{failure:?}");
+}
+
+#[test]
 fn i4_nothing_is_begun_without_root() {
     let password = ("sudo on the host asks for a password", "`sudo -n true` exit 1: \"a password is required\"");
     for (sudo, (summary, reason)) in [

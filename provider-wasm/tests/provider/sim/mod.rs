@@ -55,6 +55,8 @@ pub(crate) struct Host {
     pub(crate) cut: Cell<Option<usize>>,
     /// What every batch answers in the place of running.
     pub(crate) refuses: RefCell<Option<ExecError>>,
+    /// From when on no batch that may change something is answered within the time of the call.
+    pub(crate) silent_from: Cell<Option<u64>>,
 }
 
 impl Host {
@@ -77,6 +79,7 @@ impl Host {
             absent_at_first: RefCell::default(),
             cut: Cell::new(None),
             refuses: RefCell::new(None),
+            silent_from: Cell::new(None),
         }
     }
 
@@ -249,6 +252,9 @@ impl Actor for Host {
         self.batches.borrow_mut().push(Batch { step: Some(step.to_owned()), commands: commands.clone() });
         if let Some(error) = self.refuses.borrow().clone() {
             return Err(error);
+        }
+        if self.silent_from.get().is_some_and(|from| self.now.get() >= from) {
+            return Err(ExecError::Stopped("the deadline passed".to_owned()));
         }
         let mut outputs: Vec<Output> = Vec::new();
         let mut failed = false;

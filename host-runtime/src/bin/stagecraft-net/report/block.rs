@@ -47,7 +47,11 @@ pub(super) fn tint(text: &str, tint: Tint, color: bool) -> String {
 
 /// A headline and what stands under it.
 pub(super) struct Block {
+    /// The severity and the code, and how much room they take.
     head: String,
+    blank: usize,
+    subject: String,
+    color: bool,
     /// Unlabelled lines right under it.
     lead: Vec<String>,
     labelled: [Vec<String>; LABELS.len()],
@@ -61,9 +65,10 @@ impl Block {
             "warning" => Tint::Yellow,
             _ => Tint::Dim,
         };
-        let head =
-            format!("{}  {}", tint(&format!("{severity}[{code}]"), shade, color), tint(subject, Tint::Bold, color));
-        Self { head, lead: Vec::new(), labelled: Default::default() }
+        let code = format!("{severity}[{code}]");
+        let blank = code.chars().count() + 2;
+        let head = format!("{}  ", tint(&code, shade, color));
+        Self { head, blank, subject: subject.to_owned(), color, lead: Vec::new(), labelled: Default::default() }
     }
 
     /// One more line right under the headline.
@@ -112,6 +117,12 @@ impl Block {
     /// The text, with long lines broken at blanks where a width is given.
     pub(super) fn render(&self, width: Option<usize>, color: bool) -> String {
         let mut text = self.head.clone();
+        // What stands in front of the subject takes room in the first line only.
+        let subject = format!("{}{}", SOLID.to_string().repeat(self.blank), self.subject);
+        for (index, piece) in wrap(&subject, width.map(|width| width.saturating_sub(4))).into_iter().enumerate() {
+            let piece = piece.trim_start_matches(SOLID);
+            let _ = write!(text, "{}{}", if index == 0 { "" } else { "\n    " }, tint(piece, Tint::Bold, self.color));
+        }
         for line in &self.lead {
             for (index, piece) in wrap(line, width.map(|width| width.saturating_sub(4))).into_iter().enumerate() {
                 let _ = write!(text, "\n{}{piece}", if index == 0 { "  " } else { "    " });
@@ -236,5 +247,20 @@ mod tests {
     fn colours_are_there_only_when_they_are_wanted() {
         let block = Block::new("error", "x", "app-1", true);
         assert_eq!(block.render(None, true), "\x1b[1;31merror[x]\x1b[0m  \x1b[1mapp-1\x1b[0m\n");
+    }
+
+    #[test]
+    fn many_hosts_in_the_headline_are_broken_between_their_names_and_colours_end_with_the_line() {
+        let hosts = "7 hosts: prod-edge-4 · prod-edge-8 · prod-edge-12 · and 4 more";
+        let mut block = Block::new("error", "network-mismatch", hosts, false);
+        block.lead("host is in another network");
+        let wanted =
+            "error[network-mismatch]  7 hosts:\n    prod-edge-4 · prod-edge-8 ·\n    prod-edge-12 · and 4 more\n  host";
+        let narrow = block.render(Some(40), false);
+        assert!(narrow.starts_with(wanted), "{narrow}");
+        assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
+        assert!(block.render(None, false).starts_with(&format!("error[network-mismatch]  {hosts}\n")));
+        let color = Block::new("error", "x", hosts, true).render(Some(40), true);
+        assert!(color.lines().all(|line| line.is_empty() || line.ends_with("\x1b[0m")), "{color:?}");
     }
 }

@@ -28,6 +28,17 @@ pub(crate) fn withhold(variable: &str) {
     }
 }
 
+/// The variables of our environment that no program is given.
+pub(crate) fn withheld() -> BTreeSet<String> {
+    let withheld = WITHHELD.lock().unwrap_or_else(PoisonError::into_inner);
+    withheld.iter().filter(|name| is_set(name)).cloned().collect()
+}
+
+/// Whether our environment has a variable of this name.
+pub(crate) fn is_set(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0']) && std::env::var_os(name).is_some()
+}
+
 /// How long a program may take to end after it was asked to.
 const GRACE: Duration = Duration::from_millis(200);
 /// How much a program may say on standard error that only answers a question.
@@ -87,31 +98,57 @@ pub(crate) struct Answer {
     pub(crate) stderr: Vec<u8>,
 }
 
+/// A program that was asked something and has not answered yet. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    program: Program,
+    out: Pipe,
+    err: Pipe,
+}
+
 /// Runs a program to its end.
 ///
 /// # Errors
 /// When it cannot be started, prints more than `most` bytes, or ([`io::ErrorKind::TimedOut`]) takes longer than `until`.
 pub(crate) fn ask(command: &mut Command, most: usize, until: &Until) -> io::Result<Answer> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut program = Program::spawn(command)?;
-    let mut out = Pipe::new(program.0.stdout.take().map(OwnedFd::from), most)?;
-    let mut err = Pipe::new(program.0.stderr.take().map(OwnedFd::from), SAID)?;
-    loop {
-        out.drain()?;
-        err.drain()?;
-        let open: Vec<PollFd<'_>> = [&out, &err].into_iter().filter_map(Pipe::poll).collect();
-        if open.is_empty() {
-            break;
-        }
-        if out.cut || err.cut {
-            return Err(io::Error::other("it prints without end"));
-        }
-        if until.wait_any(&open)? != Wake::Ready {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
+    Begun::spawn(command, most)?.answer(until)
+}
+
+impl Begun {
+    /// Starts a program, and waits for nothing.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn spawn(command: &mut Command, most: usize) -> io::Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut program = Program::spawn(command)?;
+        let out = Pipe::new(program.0.stdout.take().map(OwnedFd::from), most)?;
+        let err = Pipe::new(program.0.stderr.take().map(OwnedFd::from), SAID)?;
+        Ok(Self { program, out, err })
     }
-    let status = program.settle(until.remaining()).ok_or(io::ErrorKind::TimedOut)?;
-    Ok(Answer { status, stdout: out.kept, stderr: err.kept })
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// As [`ask`].
+    pub(crate) fn answer(mut self, until: &Until) -> io::Result<Answer> {
+        loop {
+            self.out.drain()?;
+            self.err.drain()?;
+            let open: Vec<PollFd<'_>> = [&self.out, &self.err].into_iter().filter_map(Pipe::poll).collect();
+            if open.is_empty() {
+                break;
+            }
+            if self.out.cut || self.err.cut {
+                return Err(io::Error::other("it prints without end"));
+            }
+            if until.wait_any(&open)? != Wake::Ready {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+        let status = self.program.settle(until.remaining()).ok_or(io::ErrorKind::TimedOut)?;
+        Ok(Answer { status, stdout: self.out.kept, stderr: self.err.kept })
+    }
 }
 
 /// The reading end of a pipe that never blocks and keeps the last bytes.

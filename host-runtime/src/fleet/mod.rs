@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use approved::run_approved;
 pub use dial::{Connect, Refused, Route};
 pub use each::{Gates, Starting, each};
-pub use over_ssh::OverSsh;
+pub use over_ssh::{Ahead, OverSsh};
 pub use visit::{Act, Member, Task};
 
 use crate::event::{HostResult, Tell};

@@ -16,6 +16,21 @@ const ONE_WAY: Duration = Duration::from_secs(10);
 /// The name that the host at a place of the run has in the network.
 type FullName = dyn Fn(usize) -> Option<String> + Send + Sync;
 
+/// `ssh` asked of one host before a run: so that it answers while the provider is loaded, and the run need not wait.
+#[derive(Clone)]
+pub struct Ahead(Arc<Resolver>);
+
+impl Ahead {
+    /// Asks of this host, which is one of the run. Which of our variables hold secrets is not known before the provider
+    /// is, so `ssh` is not lent any whose name is one of `texts`.
+    #[must_use]
+    pub fn of(host: &HostSpec, texts: &[&str]) -> Self {
+        let resolver = Resolver::here();
+        resolver.ask_ahead(endpoint(host), texts);
+        Self(Arc::new(resolver))
+    }
+}
+
 /// Reaches the hosts of an inventory over SSH, as an operator's own `ssh` would.
 #[derive(Clone)]
 pub struct OverSsh(Arc<Inner>);
@@ -33,19 +48,6 @@ impl OverSsh {
     /// These hosts, in the order of the run.
     #[must_use]
     pub fn new(hosts: &[HostSpec], trust: Trust) -> Self {
-        let endpoint = |host: &HostSpec| Endpoint {
-            name: host.name.clone(),
-            address: host.address.clone(),
-            port: host.port,
-            user: host.user.clone(),
-            identity: host.private_key.clone(),
-            known_hosts: host.known_hosts.clone(),
-            also_ssh_configs: false,
-            host_keys: host.host_keys.clone(),
-            config: host.ssh_config.clone(),
-            jump: host.jump.clone(),
-            known_as: host.known_as.clone(),
-        };
         Self(Arc::new(Inner {
             endpoints: hosts.iter().map(endpoint).collect(),
             resolver: Arc::new(Resolver::here()),
@@ -53,6 +55,12 @@ impl OverSsh {
             passphrases: None,
             full_name: None,
         }))
+    }
+
+    /// Goes on with what was asked ahead.
+    #[must_use]
+    pub fn after(self, ahead: Ahead) -> Self {
+        self.but(|inner| inner.resolver = ahead.0)
     }
 
     /// Asks a person for the passphrases of key files.
@@ -174,6 +182,22 @@ impl NoWay {
             first.detail = Some(format!("{detail}note: the other way: {other}"));
         }
         failed
+    }
+}
+
+fn endpoint(host: &HostSpec) -> Endpoint {
+    Endpoint {
+        name: host.name.clone(),
+        address: host.address.clone(),
+        port: host.port,
+        user: host.user.clone(),
+        identity: host.private_key.clone(),
+        known_hosts: host.known_hosts.clone(),
+        also_ssh_configs: false,
+        host_keys: host.host_keys.clone(),
+        config: host.ssh_config.clone(),
+        jump: host.jump.clone(),
+        known_as: host.known_as.clone(),
     }
 }
 

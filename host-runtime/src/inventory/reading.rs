@@ -187,6 +187,20 @@ impl Reading {
     /// As [`load`].
     pub fn load<N: FullNames>(
         &self,
+        configure: impl FnMut(&str, &serde_json::Value) -> Result<N, Refusal>,
+    ) -> Result<(Inventory, N), LoadError> {
+        self.load_ahead(|_, _| {}, configure)
+    }
+
+    /// As [`Reading::load`], and before the provider is asked anything, `ahead` is told of the hosts, and of every text that
+    /// may mean something to the provider: for what takes its time and can begin meanwhile. Not where something was found wrong already, nor where a
+    /// command has yet to name hosts.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load_ahead<N: FullNames>(
+        &self,
+        ahead: impl FnOnce(&[HostSpec], &[&str]),
         mut configure: impl FnMut(&str, &serde_json::Value) -> Result<N, Refusal>,
     ) -> Result<(Inventory, N), LoadError> {
         let root = match &self.from {
@@ -224,6 +238,14 @@ impl Reading {
             }
             Some((id.clone(), *place, config))
         });
+        let wrong = |all: &[Finding]| all.iter().any(|one| one.severity == Severity::Error);
+        let commands = sections.sources.iter().any(|one| one.is_command() && one.is_for(&self.environment));
+        let mut gathered = self.gather(&sections, false)?;
+        if let Some((_, _, config)) = config.as_ref().filter(|_| !commands && !wrong(&findings)) {
+            let mut texts = Vec::new();
+            settings.iter().map(|(node, _)| node).chain([&root]).for_each(|node| node.texts(&mut texts));
+            ahead(&finish(gathered.hosts.clone(), &sections.ssh, config, &self.file), &texts);
+        }
         let mut network = match &config {
             Some((id, place, config)) => accepted(id, *place, config, configure(id, &config.json), &mut findings),
             None => None,
@@ -250,10 +272,7 @@ impl Reading {
             all
         };
 
-        let mut gathered = self.gather(&sections, false)?;
         let mut all = judge(&gathered, &network);
-        let wrong = |all: &[Finding]| all.iter().any(|one| one.severity == Severity::Error);
-        let commands = sections.sources.iter().any(|one| one.is_command() && one.is_for(&self.environment));
         if commands && network.is_some() && !wrong(&all) {
             gathered = self.gather(&sections, true)?;
             all = judge(&gathered, &network);

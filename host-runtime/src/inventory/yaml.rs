@@ -56,6 +56,15 @@ pub(super) struct Entry {
 }
 
 impl Node {
+    /// Every text that is a value in it.
+    pub(super) fn texts<'a>(&'a self, found: &mut Vec<&'a str>) {
+        match &self.value {
+            Value::Scalar(scalar) => found.push(&scalar.text),
+            Value::List(nodes) => nodes.iter().for_each(|node| node.texts(found)),
+            Value::Map(entries) => entries.iter().for_each(|entry| entry.value.texts(found)),
+        }
+    }
+
     /// What it is, for a sentence such as "found a list". Never what it holds.
     pub(super) fn what(&self) -> &'static str {
         match &self.value {

@@ -28,6 +28,7 @@
 //! Not for: what is sent and what it means ([`crate::session`]), nor how many at a time ([`crate::fleet`]).
 
 mod agent;
+mod ahead;
 mod alike;
 mod config;
 mod connection;

@@ -14,6 +14,7 @@ use boundary::known_hosts::Pin;
 use boundary::text;
 use zeroize::Zeroizing;
 
+use super::ahead::Ahead;
 use super::alike::{Alike, Asked, Said};
 use super::config::{Dump, Tokens};
 use super::jump::{Chain, Chains};
@@ -25,7 +26,7 @@ use crate::until::{Until, Wake};
 /// How long `ssh -G` may take: `Match exec` runs programs, and canonical host names ask the name server.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How much `ssh -G` may print, in bytes.
-const MOST: usize = 1 << 20;
+pub(super) const MOST: usize = 1 << 20;
 
 /// What a project's file says of how to reach a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,6 +61,12 @@ impl Endpoint {
     #[must_use]
     pub fn alias(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
+    }
+
+    /// Whether what it says may reach a command line.
+    pub(super) fn is_harmless(&self) -> bool {
+        host_name("address", self.address.as_ref().unwrap_or(&self.name)).is_ok()
+            && self.user.as_deref().is_none_or(|user| user_name(user).is_ok())
     }
 }
 
@@ -321,6 +328,7 @@ pub(crate) struct Resolver {
     user: Option<String>,
     agent: Option<PathBuf>,
     alike: Alike,
+    pub(super) ahead: Ahead,
     pub(super) chains: Chains,
 }
 
@@ -334,6 +342,7 @@ impl Resolver {
             user: var("USER").or_else(|| var("LOGNAME")).and_then(|name| name.into_string().ok()),
             agent: var("SSH_AUTH_SOCK").map(PathBuf::from),
             alike: Alike::default(),
+            ahead: Ahead::default(),
             chains: Chains::default(),
         }
     }
@@ -439,8 +448,21 @@ impl Resolver {
         if endpoint.address.is_none() {
             return Ok(ask()?.map(|said| Arc::new(said.dump)));
         }
+        if let Some(dump) = self.heard(endpoint, until) {
+            return Ok(Some(dump));
+        }
+        self.alike(endpoint, asked, ask)
+    }
+
+    /// What is known of a host like this, or what `ask` brings.
+    pub(super) fn alike(
+        &self,
+        endpoint: &Endpoint,
+        address: &str,
+        ask: impl FnOnce() -> Result<Option<Said>, ResolveError>,
+    ) -> Result<Option<Arc<Dump>>, ResolveError> {
         let (port, user) = (endpoint.port.is_some(), endpoint.user.is_some());
-        self.alike.answer(Asked { config: endpoint.config.as_deref(), address: asked, port, user }, ask)
+        self.alike.answer(Asked { config: endpoint.config.as_deref(), address, port, user }, ask)
     }
 
     /// What carries the bytes to the host, and whose `MaxStartups` counts.
@@ -491,6 +513,11 @@ impl Resolver {
     }
 
     pub(super) fn ask(&self, endpoint: &Endpoint, asked: &str, until: &Until) -> Result<Option<Said>, ResolveError> {
+        self.read(&endpoint.name, |limit| program::ask(&mut self.question(endpoint, asked), MOST, limit), until)
+    }
+
+    /// The question, put to `ssh`.
+    pub(super) fn question(&self, endpoint: &Endpoint, asked: &str) -> Command {
         let mut command = Command::new(self.ssh);
         // With `-v` it says which files it reads.
         command.args(["-G", "-v"]);
@@ -504,12 +531,22 @@ impl Resolver {
             command.args(["-l", user]);
         }
         command.args(["--", asked]);
-        let failed = |reason| ResolveError::Ssh { name: endpoint.name.clone(), reason };
-        match program::ask(&mut command, MOST, &until.sooner(PATIENCE)) {
+        command
+    }
+
+    /// What `ssh` says of the host of this name, by `answer`, which is given a limit to wait.
+    pub(super) fn read(
+        &self,
+        name: &str,
+        answer: impl FnOnce(&Until) -> std::io::Result<Answer>,
+        until: &Until,
+    ) -> Result<Option<Said>, ResolveError> {
+        let failed = |reason| ResolveError::Ssh { name: name.to_owned(), reason };
+        match answer(&until.sooner(PATIENCE)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Err(match until.over() {
-                Some(Wake::Cancelled) => ResolveError::Cancelled { name: endpoint.name.clone() },
-                Some(_) => ResolveError::Deadline { name: endpoint.name.clone() },
+                Some(Wake::Cancelled) => ResolveError::Cancelled { name: name.to_owned() },
+                Some(_) => ResolveError::Deadline { name: name.to_owned() },
                 None => failed(format!("`ssh -G` did not answer in {} s", PATIENCE.as_secs())),
             }),
             Err(error) => Err(failed(format!("`ssh -G`: {error}"))),
@@ -532,4 +569,4 @@ fn is_chatter(line: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

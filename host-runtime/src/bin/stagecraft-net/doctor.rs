@@ -88,7 +88,7 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Exit {
     };
     let heard = Arc::new(OnceLock::new());
     let interrupted = signals::listen(cancel.clone(), Arc::clone(&heard));
-    let chosen = Project::open(global, &args.hosts, &cancel)
+    let chosen = Project::open_and_go(global, &args.hosts, &cancel)
         .and_then(|project| project.select(global).map(|hosts| (project, hosts)));
     let (project, hosts) = match chosen {
         Ok(chosen) => chosen,

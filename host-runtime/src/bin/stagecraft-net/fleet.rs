@@ -54,7 +54,7 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
     // From here on a signal ends the run, not the process.
     let heard = Arc::new(OnceLock::new());
     let interrupted = signals::listen(cancel.clone(), Arc::clone(&heard));
-    let chosen = Project::open(global, order.hosts, &cancel)
+    let chosen = Project::open_and_go(global, order.hosts, &cancel)
         .and_then(|project| project.select(global).map(|hosts| (project, hosts)));
     let (project, hosts) = match chosen {
         Ok(chosen) => chosen,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use boundary::text::printable;
 use stagecraft_net::contract::Severity;
 use stagecraft_net::engine::{Engine, Options, user_dir};
 use stagecraft_net::event::{Counts, Event, Fault, SCHEMA, Tell};
-use stagecraft_net::fleet::OverSsh;
+use stagecraft_net::fleet::{Ahead, OverSsh};
 use stagecraft_net::inventory::select::{Known, select};
 use stagecraft_net::inventory::{self, Finding, HostSpec, Inventory, LoadError, Reading, Refusal, Via};
 use stagecraft_net::network::Network;
@@ -21,6 +22,9 @@ use stagecraft_net::until::Cancel;
 use crate::args::Global;
 use crate::exit::Exit;
 use crate::report::{Context, Look, Report};
+
+/// Stack of the thread that loads the providers, which may have to be compiled: as much as a process begins with.
+const LOADING: usize = 8 << 20;
 
 /// The project's file, where none is named.
 pub(crate) const DEFAULT_FILE: &str = "stagecraft.yml";
@@ -66,6 +70,8 @@ pub(crate) struct Project {
     pub(crate) network: Network,
     /// What the command line names hosts by, where that is not their name, by their name.
     pub(crate) words: BTreeMap<String, String>,
+    /// `ssh`, asked of the first host already, where there is one that is known without the provider.
+    ahead: Option<Ahead>,
     /// The hosts that were named; all when empty.
     names: Vec<String>,
 }
@@ -85,8 +91,16 @@ impl Project {
     /// Reads what the command line says, and the file where there is one, and configures the provider. `hosts` are words:
     /// names of hosts, or where one is.
     pub(crate) fn open(global: &Global, hosts: &[String], cancel: &Cancel) -> Result<Self, Stop> {
+        Self::read(global, hosts, cancel, false)
+    }
+
+    /// As [`Project::open`], for a command that goes to hosts next.
+    pub(crate) fn open_and_go(global: &Global, hosts: &[String], cancel: &Cancel) -> Result<Self, Stop> {
+        Self::read(global, hosts, cancel, true)
+    }
+
+    fn read(global: &Global, hosts: &[String], cancel: &Cancel, go: bool) -> Result<Self, Stop> {
         global.secrets.withhold();
-        let registry = registry()?;
         let hosts = global.choice.hosts(hosts, is_there(global))?;
         let mut reading = Reading::new(&global.config, &global.env).cancelled_by(cancel);
         if global.choice.names_a_network() {
@@ -117,11 +131,32 @@ impl Project {
                 .map_err(|why| Stop::new(Fault::Config, format!("--hosts-from: {why}\ndo: name the right file")))?;
             reading = reading.list(&file.display().to_string(), bytes);
         }
-        let (inventory, network) = reading.load(|id, config| {
-            let provider = registry.get(id).map_err(|unknown| Refusal::UnknownProvider(unknown.known))?;
-            provider.configure(config).map_err(|invalid| Refusal::Findings(invalid.findings))
-        })?;
-        Ok(Self { inventory, network, words, names })
+        let mut ahead = None;
+        let begin = |hosts: &[HostSpec], texts: &[&str]| {
+            if go && let Some(host) = first(global, hosts, &names) {
+                ahead = Some(Ahead::of(&host, texts));
+            }
+        };
+        let loaded = std::thread::scope(|scope| {
+            // It takes as long as all the rest, so both go on at the same time.
+            let loading = std::thread::Builder::new().stack_size(LOADING).spawn_scoped(scope, registry);
+            let mut loading = Some(loading.map_err(|error| Stop::new(Fault::Outside, format!("no thread: {error}")))?);
+            let (mut providers, mut failed) = (None, None);
+            let loaded = reading.load_ahead(begin, |id, config| {
+                match loading.take().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))) {
+                    Some(Ok(registry)) => providers = Some(registry),
+                    Some(Err(stop)) => failed = Some(stop),
+                    None => {}
+                }
+                // Why there are none is told instead.
+                let Some(registry) = &providers else { return Err(Refusal::Findings(Vec::new())) };
+                let provider = registry.get(id).map_err(|unknown| Refusal::UnknownProvider(unknown.known))?;
+                provider.configure(config).map_err(|invalid| Refusal::Findings(invalid.findings))
+            });
+            failed.map_or_else(|| loaded.map_err(Stop::from), Err)
+        });
+        let (inventory, network) = loaded?;
+        Ok(Self { inventory, network, words, ahead, names })
     }
 
     /// The hosts that are meant, in host order, each with the address that is meant; every name that is none is told.
@@ -142,25 +177,12 @@ impl Project {
             );
             return Err(Stop::new(Fault::Config, format!("{message}\n{hint}")));
         }
-        let known = Known {
-            record: &|| match Records::of_user() {
-                Some(records) => records
-                    .read(self.inventory.file(), self.inventory.environment())
-                    .map_err(|error| format!("what the last run left to do cannot be read: {error}")),
-                None => Err("what the last run left to do is not known: this user has no home".to_owned()),
-            },
-            file: &|path| std::fs::read_to_string(path),
-        };
-        let limited = select(hosts, self.inventory.environment(), &global.choice.limit, &known)
-            .map_err(|why| Stop::new(Fault::Usage, why))?;
-        let wanted = |host: &&HostSpec| names.is_empty() || names.contains(&host.name);
-        let mut chosen: Vec<HostSpec> = limited.into_iter().filter(wanted).cloned().collect();
+        let mut chosen = chosen(global, hosts, names).map_err(|why| Stop::new(Fault::Usage, why))?;
         if chosen.is_empty() {
             let message = "no host is left: none of those that are named is within --limit";
             return Err(Stop::new(Fault::Usage, message));
         }
         for host in &mut chosen {
-            host.ssh_config = global.choice.ssh_config.clone().or(host.ssh_config.take());
             let via = global.choice.via.into();
             let full_name = (via == Via::Network).then(|| self.network.node_fqdn(&host.name).ok()).flatten();
             if let Err(why) = host.reach_via(via, full_name) {
@@ -173,6 +195,7 @@ impl Project {
     /// How these hosts are reached: where nobody has chosen an address, also over the network.
     pub(crate) fn over_ssh(&self, global: &Global, hosts: &[HostSpec], trust: Trust) -> OverSsh {
         let over = OverSsh::new(hosts, trust);
+        let over = self.ahead.iter().cloned().fold(over, OverSsh::after);
         if Via::from(global.choice.via) != Via::Auto {
             return over;
         }
@@ -187,6 +210,33 @@ impl Project {
         let findings = self.inventory.notes().iter().cloned().chain(said);
         findings.map(|finding| Event::Notice { file: file.clone(), finding }).collect()
     }
+}
+
+/// Those of the hosts that are meant, in host order.
+fn chosen(global: &Global, hosts: &[HostSpec], names: &[String]) -> Result<Vec<HostSpec>, String> {
+    let known = Known {
+        record: &|| match Records::of_user() {
+            Some(records) => records
+                .read(&global.config, &global.env)
+                .map_err(|error| format!("what the last run left to do cannot be read: {error}")),
+            None => Err("what the last run left to do is not known: this user has no home".to_owned()),
+        },
+        file: &|path| std::fs::read_to_string(path),
+    };
+    let limited = select(hosts, &global.env, &global.choice.limit, &known)?;
+    let wanted = |host: &&HostSpec| names.is_empty() || names.contains(&host.name);
+    let mut chosen: Vec<HostSpec> = limited.into_iter().filter(wanted).cloned().collect();
+    for host in &mut chosen {
+        host.ssh_config = global.choice.ssh_config.clone().or(host.ssh_config.take());
+    }
+    Ok(chosen)
+}
+
+/// The first of the hosts that are meant, where its address is known without the provider.
+fn first(global: &Global, hosts: &[HostSpec], names: &[String]) -> Option<HostSpec> {
+    let mut host = chosen(global, hosts, names).ok()?.into_iter().next()?;
+    host.reach_via(global.choice.via.into(), None).ok()?;
+    Some(host)
 }
 
 /// Whether there is a project file, or one must be there since it was named.

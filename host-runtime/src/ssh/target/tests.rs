@@ -6,13 +6,14 @@ fn soon() -> Until {
 }
 
 /// A machine with a home, a user and an agent.
-fn local(ssh: &'static str) -> Resolver {
+pub(in crate::ssh) fn local(ssh: &'static str) -> Resolver {
     Resolver {
         ssh,
         home: Some("/home/me".into()),
         user: Some("me".to_owned()),
         agent: Some("/run/agent".into()),
         alike: Alike::default(),
+        ahead: Ahead::default(),
         chains: Chains::default(),
     }
 }

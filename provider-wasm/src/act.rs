@@ -5,7 +5,7 @@
 
 use crate::decide::Act;
 use crate::failure::{self, install, join::Reason, join::said_by_up};
-use crate::observe::{Patience, Seen, settle};
+use crate::observe::{Patience, RESUMED_MS, Seen, settle, until};
 use crate::package::{self, Half};
 use crate::port::{Actor, Chunk, Command, Ending, Failure, Log, Observer, Output, PauseEnd, Step, Vault};
 use crate::probe::{self, Client, Daemon, Facts};
@@ -303,10 +303,17 @@ fn answering(after: Seen, outputs: &[Output]) -> Result<Seen, Failure> {
     }
 }
 
+fn is_online(seen: &Seen) -> bool {
+    matches!(seen.state, State::Member(Link::Online, _))
+}
+
 fn resume(wanted: &Wanted<'_>, hands: Hands<'_>) -> Result<Seen, Failure> {
     // With any flag, even --timeout, this would be another command: one that sets preferences back.
     let (outputs, facts) = run(Act::Resume, vec![root(&["tailscale", "up"], 60_000)], hands)?;
     let after = settle(facts, Patience::Usual, hands.look, wanted)?;
+    // A daemon that kept its map shows that one for a moment, and runs on it: what the control server says now comes after.
+    let after = until(after, &RESUMED_MS, "the tailnet", hands.look, wanted, |now| !is_online(now))?;
+    let after = settle(after.facts, Patience::Usual, hands.look, wanted)?;
     match (&after.state, outputs.first()) {
         (State::Member(Link::Online | Link::Offline | Link::Connecting | Link::Unapproved, _), _) | (_, None) => {
             Ok(after)

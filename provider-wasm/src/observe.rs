@@ -12,6 +12,8 @@ use crate::state::{Down, State, Wanted};
 pub const SETTLE_MS: [u32; 12] = [500, 500, 1_000, 1_000, 1_000, 2_000, 2_000, 2_000, 2_000, 2_000, 3_000, 3_000];
 /// Pauses between looks behind a join: tags and name may come after it is done, and an error may be an older one's.
 pub const JOIN_MS: [u32; 5] = [500, 1_000, 1_000, 1_500, 2_000];
+/// Pauses between looks at a member that was brought up and shows itself online, in which it may turn out not to be.
+pub const RESUMED_MS: [u32; 2] = [500, 1_000];
 
 /// A machine as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]

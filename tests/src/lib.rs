@@ -19,6 +19,7 @@ pub mod agent;
 pub mod processes;
 pub mod product;
 pub mod room;
+pub mod seeded;
 pub mod shared;
 pub mod site;
 pub mod sshd;

@@ -160,7 +160,9 @@ impl Machine {
     /// Follows the control server with the node key that there is.
     pub(crate) fn follow(&mut self, world: &mut World, now_ms: u64) {
         let Some(profile) = &self.daemon.profile else { return };
-        if self.daemon.memory.no_control {
+        // One that is stopped hears nothing anew.
+        let stopped = !self.daemon.prefs.want_running && self.daemon.memory.netmap.is_some();
+        if self.daemon.memory.no_control || stopped || now_ms < self.daemon.memory.old_map_until_ms {
             return;
         }
         let (url, node_key) = (self.control_url(), profile.node_key.clone());

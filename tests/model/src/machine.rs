@@ -223,6 +223,9 @@ pub struct Memory {
     /// When the control server's map comes.
     #[serde(default)]
     pub map_at_ms: u64,
+    /// Until when it is what its last map said, whatever the control server says now: it was brought up just now.
+    #[serde(default)]
+    pub old_map_until_ms: u64,
     /// The node key is on disk and no longer known here.
     #[serde(default)]
     pub lost_key: bool,

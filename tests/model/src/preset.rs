@@ -108,7 +108,15 @@ impl Machine {
 
     /// Its key was made to expire on the server.
     #[must_use]
-    pub fn expired(mut self, world: &mut World) -> Self {
+    pub fn expired(self, world: &mut World) -> Self {
+        let mut machine = self.expired_unseen(world);
+        machine.follow(world, 0);
+        machine
+    }
+
+    /// Its key was made to expire on the server, which the daemon has not heard yet.
+    #[must_use]
+    pub fn expired_unseen(self, world: &mut World) -> Self {
         let url = self.control_url();
         if let (Some(profile), Some(server)) = (&self.daemon.profile, world.server_mut(&url))
             && let Some(node) = server.find_mut(&profile.node_key)
@@ -116,7 +124,6 @@ impl Machine {
             node.expired = true;
             node.expiry_ms = Some(0);
         }
-        self.follow(world, 0);
         self
     }
 

@@ -266,6 +266,9 @@ impl Machine {
 
     fn unstop(&mut self, world: &mut World, call: &Call) -> Reply {
         self.daemon.prefs.want_running = true;
+        // A daemon that kept its map runs on that one until a new one comes.
+        self.daemon.memory.old_map_until_ms = call.now_ms + self.map_ms;
+        self.daemon.memory.online = self.map_ms > 0 && self.daemon.memory.netmap.is_some();
         self.follow(world, call.now_ms);
         match self.daemon.backend() {
             Backend::Running => Reply::ok("").after(100),

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use lab::processes;
 use lab::product::Ran;
+use lab::seeded::Random;
 use lab::site::{Site, Spec};
 use lab::stand_in::trap::{At, Moment, Trap};
 use tailscale_model::Machine;
@@ -78,7 +79,7 @@ fn a_run_that_is_cut_anywhere_is_finished_by_the_next_one_and_leaves_nothing() {
         println!("SKIPPED: no mount namespace is to be had here, so what a cut leaves running could not be found");
         return;
     }
-    let cases = cases(&site, wanted, &mut Random(seed));
+    let cases = cases(&site, wanted, &mut Random::new(seed));
     drop(site);
     let (next, failed, reached) = (AtomicUsize::new(0), Mutex::new(Vec::new()), AtomicUsize::new(0));
     std::thread::scope(|scope| {
@@ -115,23 +116,6 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
-/// A small generator of numbers (splitmix64): the same seed, the same cuts.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(limit).unwrap()).unwrap()
-    }
-}
-
 /// Every boundary of every step, cut in every way; and points between, as many as are missing.
 fn cases(site: &Site, wanted: usize, random: &mut Random) -> Vec<Case> {
     let (mut steps, mut others) = (Vec::new(), Vec::new());
@@ -146,22 +130,23 @@ fn cases(site: &Site, wanted: usize, random: &mut Random) -> Vec<Case> {
             for moment in moments(call) {
                 for kind in KINDS {
                     let when = When::At(At { call: call.clone(), nth, moment: *moment });
-                    let case = Case { scene, kind, when, late: random.next().is_multiple_of(2) };
+                    let case = Case { scene, kind, when, late: random.any().is_multiple_of(2) };
                     if changes(call) { steps.push(case) } else { others.push(case) }
                 }
             }
         }
         for kind in KINDS {
             for _ in 0..3 {
-                let micros = random.below(usize::try_from(took.as_micros()).unwrap());
-                let when = When::After(Duration::from_micros(u64::try_from(micros).unwrap()), random.next());
+                let micros = random.below(u64::try_from(took.as_micros()).unwrap());
+                let when = When::After(Duration::from_micros(micros), random.any());
                 others.push(Case { scene, kind, when, late: false });
             }
         }
     }
     let mut rest: BTreeSet<usize> = (0..others.len()).collect();
     while steps.len() < wanted && !rest.is_empty() {
-        let place = *rest.iter().nth(random.below(rest.len())).unwrap();
+        let place = random.below(u64::try_from(rest.len()).unwrap());
+        let place = *rest.iter().nth(usize::try_from(place).unwrap()).unwrap();
         rest.remove(&place);
         steps.push(others[place].clone());
     }

@@ -301,6 +301,17 @@ fn j10_a_key_that_expired_while_the_member_was_stopped_is_told_and_the_next_run_
 }
 
 #[test]
+fn j10_what_a_resumed_member_shows_of_the_time_before_is_not_taken_for_the_truth() {
+    let host = Host::with(|world| {
+        let member = Machine::joined(world, "app-1", "1.80.3", TAILNET, &["tag:web"]);
+        Machine { map_ms: 1_000, ..member.stopped().expired_unseen(world) }
+    });
+    let plan = host.plan(joined(&["tag:web"])).unwrap();
+    let (kind, code, _) = failed(host.apply(joined(&["tag:web"]), &plan.steps));
+    assert_eq!((kind, code), ("other", "expired-while-stopped"));
+}
+
+#[test]
 fn j10_an_expired_key_is_renewed_by_a_join() {
     for release in ["1.80.3", "1.86.5", "1.102.3"] {
         let host = Host::with(|world| Machine::joined(world, "app-1", release, TAILNET, &["tag:web"]).expired(world));

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use lab::seeded::Random;
 use tailnet_lab::{Control, Host, Project};
 
 use crate::told::journal;
@@ -46,19 +47,6 @@ enum Scene {
     Leaving,
 }
 
-/// A small generator of numbers (splitmix64): the same seed, the same cuts.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Cut {
     kind: Kind,
@@ -79,7 +67,7 @@ fn seed() -> Result<u64> {
 fn a_run_that_is_cut_is_finished_by_the_next_one_and_leaves_nothing(case: &Case) -> Result<()> {
     let seed = seed()?;
     println!("cuts: LAB_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let cuts: Vec<Cut> = (0..CUTS)
         .map(|n| {
             let kind = [Kind::Program, Kind::Link, Kind::Command, Kind::Power][n % 4];
@@ -90,7 +78,7 @@ fn a_run_that_is_cut_is_finished_by_the_next_one_and_leaves_nothing(case: &Case)
                 Scene::Fresh => (2, 800),
                 Scene::Leaving => (2, 300),
             };
-            Cut { kind, scene, step: random.next() % steps, after: random.next() % time, choice: random.next() }
+            Cut { kind, scene, step: random.below(steps), after: random.below(time), choice: random.any() }
         })
         .collect();
     let only: Option<usize> = std::env::var("LAB_CUT").ok().map(|text| text.parse()).transpose()?;

@@ -123,6 +123,12 @@ impl Block {
             let piece = piece.trim_start_matches(SOLID);
             let _ = write!(text, "{}{}", if index == 0 { "" } else { "\n    " }, tint(piece, Tint::Bold, self.color));
         }
+        text + &self.body(width, color)
+    }
+
+    /// The same without its headline: lines that each follow a line end.
+    pub(super) fn body(&self, width: Option<usize>, color: bool) -> String {
+        let mut text = String::new();
         for line in &self.lead {
             for (index, piece) in wrap(line, width.map(|width| width.saturating_sub(4))).into_iter().enumerate() {
                 let _ = write!(text, "\n{}{piece}", if index == 0 { "  " } else { "    " });

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::{DAYS, Expiry, Page, in_days};
+use super::{Block, DAYS, Expiry, Page, in_days};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -26,14 +26,8 @@ pub(super) fn render(page: &Page) -> String {
         }
         text.push_str("</ul>\n");
     }
-    if !page.failures.is_empty() {
-        text.push_str("<section>\n<h2>What failed</h2>\n");
-        for block in &page.failures {
-            let (kind, subject, body) = (escaped(&block.kind), escaped(&block.subject), escaped(&block.text));
-            let _ = writeln!(text, "<article>\n<h3><code>{kind}</code> {subject}</h3>\n<pre>{body}</pre>\n</article>");
-        }
-        text.push_str("</section>\n");
-    }
+    text.push_str(&blocks("What failed", "failed", &page.failures));
+    text.push_str(&blocks("Warnings about the file", "warning", &page.warnings));
     if !page.changes.is_empty() {
         let _ = writeln!(text, "<section>\n<h2>{}</h2>", page.changes_title());
         text.push_str("<div class=\"wide\"><table>\n<tr><th>Hosts</th><th></th><th>Steps</th><th class=\"number\">Took</th></tr>\n");
@@ -55,8 +49,10 @@ pub(super) fn render(page: &Page) -> String {
     }
     if !page.expiry.is_empty() || page.later + page.never > 0 {
         let _ = writeln!(text, "<section>\n<h2>Keys that end within {DAYS} days</h2>");
-        text.push_str(&line(&page.expiry));
-        if !page.expiry.is_empty() {
+        if page.expiry.is_empty() {
+            text.push_str("<p>None.</p>\n");
+        } else {
+            text.push_str(&line(&page.expiry));
             text.push_str("<div class=\"wide\"><table>\n<tr><th>When</th><th></th><th>Hosts</th></tr>\n");
             for one in &page.expiry {
                 let (date, class) = (&one.date, urgency(one.days));
@@ -81,7 +77,7 @@ pub(super) fn render(page: &Page) -> String {
     if !page.hosts.is_empty() {
         let _ = writeln!(text, "<section>\n<details open><summary>All {} hosts</summary>", page.hosts.len());
         text.push_str(
-            "<div class=\"wide\"><table>\n<tr><th>Host</th><th></th><th>Name</th><th>Addresses</th><th>Tags</th><th>Key ends</th><th class=\"number\">Took</th></tr>\n",
+            "<div class=\"wide\"><table>\n<tr><th>Host</th><th>Ended</th><th>Name</th><th>Addresses</th><th>Tags</th><th>Key ends</th><th class=\"number\">Took</th></tr>\n",
         );
         for row in &page.hosts {
             let class = match row.ended {
@@ -92,7 +88,7 @@ pub(super) fn render(page: &Page) -> String {
                 [&row.host, &row.name, &row.addresses, &row.tags, &row.expires].map(|cell| escaped(cell));
             let _ = writeln!(
                 text,
-                "<tr><td>{host}</td><td class=\"{class}\">{}</td><td>{name}</td><td>{addresses}</td><td>{tags}</td><td>{expires}</td><td class=\"number\">{}</td></tr>",
+                "<tr><td class=\"host\">{host}</td><td class=\"{class}\">{}</td><td>{name}</td><td>{addresses}</td><td>{tags}</td><td>{expires}</td><td class=\"number\">{}</td></tr>",
                 row.ended, row.took
             );
         }
@@ -106,6 +102,26 @@ pub(super) fn render(page: &Page) -> String {
     text
 }
 
+/// What went wrong, or nearly so, block by block.
+fn blocks(title: &str, class: &str, blocks: &[Block]) -> String {
+    if blocks.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("<section>\n<h2>{title}</h2>\n");
+    for block in blocks {
+        let (kind, body) = (escaped(&block.kind), escaped(&block.text));
+        // A name is not broken.
+        let subject: Vec<String> =
+            block.subject.split(" · ").map(|name| format!("<span>{}</span>", escaped(name))).collect();
+        let subject = subject.join(" · ");
+        let _ = writeln!(
+            text,
+            "<article class=\"{class}\">\n<h3><code>{kind}</code> {subject}</h3>\n<pre>{body}</pre>\n</article>"
+        );
+    }
+    text + "</section>\n"
+}
+
 /// The days to come as a line, with a mark for each on which keys end: the more hosts, the taller.
 fn line(expiry: &[Expiry]) -> String {
     const WIDTH: i64 = 900;
@@ -113,7 +129,7 @@ fn line(expiry: &[Expiry]) -> String {
     let x = |day: i64| 10 + day.clamp(0, DAYS) * (WIDTH - 20) / DAYS;
     let most = expiry.iter().map(|one| one.count).max().unwrap_or(1).max(1);
     let mut text = format!(
-        "<svg class=\"line\" viewBox=\"0 0 {WIDTH} 100\" role=\"img\" aria-label=\"the next {DAYS} days\">\n\
+        "<div class=\"wide\"><svg class=\"line\" viewBox=\"0 0 {WIDTH} 100\" role=\"img\" aria-label=\"the next {DAYS} days\">\n\
          <line class=\"axis\" x1=\"{}\" y1=\"{BASE}\" x2=\"{}\" y2=\"{BASE}\"/>\n",
         x(0),
         x(DAYS)
@@ -145,7 +161,7 @@ fn line(expiry: &[Expiry]) -> String {
             one.date
         );
     }
-    text.push_str("</svg>\n");
+    text.push_str("</svg></div>\n");
     text
 }
 

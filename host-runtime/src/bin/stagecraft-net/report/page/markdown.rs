@@ -16,9 +16,11 @@ pub(in crate::report) fn render(page: &Page) -> String {
     if !counts.is_empty() {
         let _ = writeln!(text, "{}\n", counts.join(" · "));
     }
-    if !page.failures.is_empty() {
-        text.push_str("### What failed\n\n");
-        for block in &page.failures {
+    for (title, blocks) in [("What failed", &page.failures), ("Warnings about the file", &page.warnings)] {
+        if !blocks.is_empty() {
+            let _ = writeln!(text, "### {title}\n");
+        }
+        for block in blocks {
             let subject =
                 if block.subject.is_empty() { String::new() } else { format!(" · {}", escaped(&block.subject)) };
             let fence = fence(&block.text);
@@ -62,7 +64,7 @@ pub(in crate::report) fn render(page: &Page) -> String {
     }
     if !page.hosts.is_empty() {
         let _ = writeln!(text, "<details><summary>All {} hosts</summary>\n", page.hosts.len());
-        text.push_str("| Host | | Name | Addresses | Tags | Key ends | Took |\n|---|---|---|---|---|---|---|\n");
+        text.push_str("| Host | Ended | Name | Addresses | Tags | Key ends | Took |\n|---|---|---|---|---|---|---|\n");
         for row in page.hosts.iter().take(ROWS) {
             let cells = [&row.host, row.ended, &row.name, &row.addresses, &row.tags, &row.expires, &row.took];
             let _ = writeln!(text, "| {} |", cells.map(escaped).join(" | "));

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use stagecraft_net::contract::Step;
+use stagecraft_net::contract::{Severity, Step};
 use stagecraft_net::event::{Event, HostResult};
 
 use super::course::{Course, took, word};
@@ -25,6 +25,9 @@ use super::{Context, Reader};
 const DAYS: i64 = 90;
 const DAY: i64 = 24 * 3600;
 
+/// How wide a block of text is, in characters.
+const WIDE: usize = 100;
+
 /// What is on a page.
 #[derive(Debug)]
 pub(super) struct Page {
@@ -34,6 +37,8 @@ pub(super) struct Page {
     about: Vec<(&'static str, String)>,
     counts: Vec<(u32, &'static str)>,
     failures: Vec<Block>,
+    /// What is odd about the file and stopped nothing.
+    warnings: Vec<Block>,
     changes: Vec<Change>,
     tags: Vec<(String, usize, String)>,
     expiry: Vec<Expiry>,
@@ -102,6 +107,7 @@ impl Page {
             about,
             counts: course.counted(),
             failures: failures(course, context),
+            warnings: findings(course, context, |severity| severity != Severity::Error).collect(),
             changes: changes(course),
             tags: tags(course),
             expiry,
@@ -112,16 +118,30 @@ impl Page {
     }
 }
 
-fn failures(course: &Course, context: &Context) -> Vec<Block> {
-    let findings = course.findings.iter().map(|(file, finding)| {
+/// What was found about the file, of some severities.
+fn findings<'c>(
+    course: &'c Course,
+    context: &'c Context,
+    which: impl Fn(Severity) -> bool + 'c,
+) -> impl Iterator<Item = Block> + 'c {
+    course.findings.iter().filter(move |(_, finding)| which(finding.severity)).map(|(file, finding)| {
         let place = finding.place.map(|place| format!(":{place}")).unwrap_or_default();
-        let detail = super::advice::plain(finding.detail.as_deref().unwrap_or_default(), &[], &context.options);
-        Block {
-            kind: finding.code.clone(),
-            subject: format!("{file}{place}"),
-            text: format!("{}\n{detail}", finding.summary).trim_end().to_owned(),
-        }
-    });
+        let detail = finding.detail.as_deref().unwrap_or_default();
+        let mut text = super::block::Block::new("", "", "", false);
+        text.lead(finding.summary.clone());
+        text.detail(&super::advice::render(detail, &[], &context.options));
+        Block { kind: finding.code.clone(), subject: format!("{file}{place}"), text: lines(&text) }
+    })
+}
+
+/// What stands under a headline. Sentences are broken where a card on the page ends; commands are not.
+fn lines(block: &super::block::Block) -> String {
+    let text = block.body(Some(WIDE), false);
+    text.lines().skip(1).map(|line| line.strip_prefix("  ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
+}
+
+fn failures(course: &Course, context: &Context) -> Vec<Block> {
+    let findings = findings(course, context, |severity| severity == Severity::Error);
     let fault = course.fault.iter().map(|fault| Block {
         kind: "no host was connected to".to_owned(),
         subject: String::new(),
@@ -129,10 +149,8 @@ fn failures(course: &Course, context: &Context) -> Vec<Block> {
     });
     let groups = failing(&course.hosts, &course.results, &course.begun);
     let groups = groups.iter().map(|group| {
-        let block = group.block(context, true, false).render(None, false);
-        // Its first line is the heading here.
-        let text = block.lines().skip(1).map(|line| line.strip_prefix("  ").unwrap_or(line)).collect::<Vec<_>>();
-        Block { kind: group.kind().to_string(), subject: group.subject(true), text: text.join("\n") }
+        let text = lines(&group.block(context, true, false));
+        Block { kind: group.kind().to_string(), subject: group.subject(true), text }
     });
     findings.chain(fault).chain(groups).collect()
 }

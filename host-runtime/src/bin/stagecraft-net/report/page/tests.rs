@@ -128,3 +128,18 @@ fn the_name_of_the_file_says_the_form_and_it_is_written_whole_or_not_at_all() {
     let nowhere = PageFile::parse(folder.path().join("no/page.md").to_str().expect("text")).expect("a page");
     assert!(nowhere.probe().is_err());
 }
+
+#[test]
+fn what_only_warns_is_not_among_what_failed_and_a_line_without_keys_is_none() {
+    let text = "network:\n  provider: demo\n  providers:\n    demo: {}\ninfra:\n  hosts:\n    prod:\n      \
+                a: { address: 192.0.2.1 }\n      b: { address: 192.0.2.1 }\n";
+    let parsed = stagecraft_net::inventory::parse(text, "stagecraft.yml".as_ref(), "prod", |_, _| Ok(()));
+    let finding = parsed.expect("it is right").0.notes()[0].clone();
+    let mut course = Course::default();
+    course.note(&Event::Notice { file: "stagecraft.yml".to_owned(), finding });
+    let page = Page { never: 2, ..Page::of(&course, &Context::default()) };
+    for text in [html::render(&page), markdown::render(&page)] {
+        assert!(text.contains("Warnings about the file") && text.contains("same-address"), "{text}");
+        assert!(!text.contains("What failed") && !text.contains("<svg"), "{text}");
+    }
+}

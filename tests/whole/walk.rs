@@ -163,6 +163,7 @@ fn a_stranger_with_a_terraform_output_and_a_bastion_gets_to_joined_hosts_by_what
     let up = there.told(&plan.next("up"), false).expect(10);
     assert!(up.text.contains("export TS_AUTHKEY"), "{}", up.text);
     let up = there.told(&up.next("up"), true).expect(0);
+    assert!(!up.next("status").contains('@'), "none is failed any more: {}", up.text);
     let status = there.told(&up.next("status"), false).expect(0);
     assert!(status.text.contains("app-1 · app-2  right"), "{}", status.text);
     for host in there.site.hosts() {

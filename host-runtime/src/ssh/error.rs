@@ -160,7 +160,9 @@ impl ConnectError {
     #[must_use]
     pub fn before_authentication(&self) -> bool {
         match self {
-            ConnectError::Address { .. } | ConnectError::Proxy { .. } => true,
+            ConnectError::Address { .. } => true,
+            // Each further attempt would be a failed log-in more.
+            ConnectError::Proxy { reason, .. } => !lets_nobody_in(reason),
             ConnectError::Name { temporary, .. } => *temporary,
             ConnectError::Handshake { passing, .. } => *passing,
             _ => false,
@@ -231,23 +233,26 @@ impl ConnectError {
         match self {
             ConnectError::Name { reason, .. } => format!(
                 "found: {}\nwanted: a name that this machine can look up\ndo: give the host an address that resolves here, or \
-                 one of ssh_config's aliases as its name",
+                 one of ssh_config's aliases as its name\nwhere only a bastion knows it:  {JUMP}",
                 text::one_line(reason)
             ),
             ConnectError::Address { tried, .. } => {
                 let tried: Vec<String> = tried.iter().map(|(at, reason)| format!("{at}: {}", lower(reason))).collect();
                 format!(
                     "found: {}\nwanted: a server that takes connections there\ndo: check that the machine is up, that sshd \
-                     listens at this port, and that no firewall stands between",
+                     listens at this port, and that no firewall stands between\nwhere a bastion does:  {JUMP}",
                     tried.join("\n")
                 )
             }
             ConnectError::Proxy { what, reason, .. } => {
                 let (what, said) = (text::one_line(what), text::one_line(reason));
-                format!(
-                    "found: {said}\nwanted: a way through {what}\ndo: go the same way by hand: `ssh -v` to the host shows each \
-                     step"
-                )
+                let next = if lets_nobody_in(reason) {
+                    "name who logs in there, as in `jump: USER@BASTION`, and the key: privateKeyPath under \
+                     infra.bootstrap.ssh, IdentityFile in ssh_config, or one of an agent"
+                } else {
+                    "go the same way by hand: `ssh -v` to the host shows each step"
+                };
+                format!("found: {said}\nwanted: a way through {what}\ndo: {next}")
             }
             ConnectError::JumpHostKey { why, .. } => match why {
                 JumpKey::Unknown => {
@@ -292,6 +297,14 @@ impl ConnectError {
 
 /// What [`ConnectError::Handshake`] calls a negotiation that found nothing in common.
 pub(super) const NOT_AGREED: &str = "the two sides did not agree on keys";
+
+/// What else to do where nothing is reached.
+const JUMP: &str = "`jump: USER@BASTION` under infra.bootstrap.ssh";
+
+/// Whether a jump host refused every key.
+fn lets_nobody_in(reason: &str) -> bool {
+    reason.contains("Permission denied (")
+}
 
 fn handshake(said: Option<&str>, stage: Stage, reason: &str) -> String {
     match said {

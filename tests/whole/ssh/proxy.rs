@@ -184,6 +184,13 @@ fn a_proxy_that_fails_is_told_with_its_last_words_and_a_host_that_it_does_not_re
     assert!(text.contains("no route to 127.0.0.1") && text.contains("exit status: 7"), "{text}");
     assert!(error.before_authentication() && text.len() < 1000, "{text}");
 
+    // A bastion that knows none of our keys is asked once: the next time would be a failed log-in more.
+    let nobody = Endpoint { jump: Some(format!("nobody@127.0.0.1:{}", jump.port())), ..behind(&jump, &sshd, "") };
+    let error = try_connect(&nobody).expect_err("nobody is let in");
+    let text = told(&error);
+    assert!(text.contains("Permission denied (publickey)") && text.contains("privateKeyPath"), "{text}");
+    assert!(!error.before_authentication());
+
     let silent = behind(&jump, &sshd, "ProxyCommand true");
     assert!(told(&try_connect(&silent).expect_err("it fails")).contains("said nothing"));
     let missing = behind(&jump, &sshd, "ProxyCommand /nowhere/proxy");

@@ -181,12 +181,18 @@ impl Choice {
         });
     }
 
+    /// Whether the limit is about what the last run left to do: after this run it means other hosts.
+    pub(crate) fn rests_on_the_last_run(&self) -> bool {
+        let of_a_run = |word: &str| matches!(word.trim_start_matches('!'), "@failed" | "@drift");
+        self.limit.iter().any(|limit| limit.to_string().split(',').map(str::trim).any(of_a_run))
+    }
+
     /// The options by which the command to run next is about the same hosts, so many at a time.
     pub(crate) fn selection(&self, again: &mut String) {
         if let Some(name) = &self.name {
             let _ = write!(again, " --name {}", quoted(name));
         }
-        for limit in &self.limit {
+        for limit in self.limit.iter().filter(|_| !self.rests_on_the_last_run()) {
             let _ = write!(again, " --limit {}", quoted(&limit.to_string()));
         }
         for (option, share) in [("--serial", self.serial), ("--max-fail", self.max_fail)] {

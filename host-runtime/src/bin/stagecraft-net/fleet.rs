@@ -80,7 +80,7 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
     let Project { inventory, network, words, .. } = project;
     let file = inventory.file().to_owned();
     let options = again(global, &[]);
-    let mut again = next(global, order.hosts);
+    let mut again = next(global, order.hosts, &hosts);
     if order.command == "plan" && !order.allow.is_empty() {
         again += &format!(" --allow {}", order.allow.join(" --allow "));
     }

@@ -281,11 +281,16 @@ pub(crate) fn end(report: &Report, counts: Counts, exit: Exit, begun: Instant) -
     exit
 }
 
-/// The options and hosts that the command to run next needs again, so that it is about the same hosts.
-pub(crate) fn next(global: &Global, hosts: &[String]) -> String {
+/// The options and hosts that the command to run next needs again, so that it is about the same hosts: those that were
+/// `chosen`, by the words that were `typed`, or by their names where these words are about the run before this one.
+pub(crate) fn next(global: &Global, typed: &[String], chosen: &[HostSpec]) -> String {
     let mut next = again(global, &[]);
     global.choice.selection(&mut next);
-    for host in hosts {
+    let names: Vec<&str> = match global.choice.rests_on_the_last_run() {
+        true => chosen.iter().map(|host| host.name.as_str()).collect(),
+        false => typed.iter().map(String::as_str).collect(),
+    };
+    for host in names {
         let _ = write!(next, " {}", quoted(host));
     }
     next
@@ -336,7 +341,14 @@ mod tests {
         let line = "x plan --limit role=app,!a --limit @f --serial 20% --max-fail 0 --name n";
         let cli = crate::args::parse(line.split(' ').map(Into::into)).expect("it parses");
         let wanted = " --name n --limit 'role=app,!a' --limit @f --serial 20% --max-fail 0 app-1";
-        assert_eq!(next(&cli.global, &["app-1".to_owned()]), wanted);
+        assert_eq!(next(&cli.global, &["app-1".to_owned()], &[]), wanted);
+        // After this run they mean other hosts.
+        for (limit, rests) in [("@failed", true), ("role=app,!@drift", true), ("@drifts", false), ("@f,failed", false)]
+        {
+            let cli = crate::args::parse(["x", "up", "--limit", limit].map(Into::into)).expect("it parses");
+            assert_eq!(cli.global.choice.rests_on_the_last_run(), rests, "{limit}");
+            assert_eq!(next(&cli.global, &[], &[]).contains("--limit"), !rests, "{limit}");
+        }
         assert_eq!(quoted("it's"), r"'it'\''s'");
         assert_eq!(quoted(""), "''");
     }

@@ -373,7 +373,7 @@ pub(crate) fn reason(up: &Output, after: &Seen, wanted: &Wanted<'_>, hands: Hand
 fn login_error(seen: &Seen) -> Option<String> {
     match &seen.facts.daemon {
         Daemon::Answers(status, _) => status.login_error().map(text::shown),
-        Daemon::Down(_) | Daemon::Silent | Daemon::Unreadable(_) => None,
+        Daemon::Down(_) | Daemon::Silent | Daemon::Changing | Daemon::Unreadable(_) => None,
     }
 }
 

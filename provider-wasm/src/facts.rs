@@ -169,7 +169,7 @@ fn never(told: &mut Told, seen: &Seen, wanted: &Wanted<'_>, kept: &[Fact]) {
     tell("key", "send an auth key to a member that works".to_owned());
     let extra: Vec<String> = match &seen.facts.daemon {
         Daemon::Answers(status, _) => extra_tags(status, wanted),
-        Daemon::Down(_) | Daemon::Silent | Daemon::Unreadable(_) => Vec::new(),
+        Daemon::Down(_) | Daemon::Silent | Daemon::Changing | Daemon::Unreadable(_) => Vec::new(),
     };
     let stay = if extra.is_empty() { String::new() } else { format!(": {} stay", text::tags(&extra)) };
     tell("tags", format!("take a tag away{stay}"));

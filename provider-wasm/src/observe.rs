@@ -2,10 +2,12 @@
 //!
 //! Not for: what the answer means ([`crate::probe`], [`crate::state`]).
 
+use std::cell::Cell;
+
 use crate::decide::{Next, decide};
 use crate::failure;
 use crate::port::{Failure, Observer};
-use crate::probe::{self, Facts};
+use crate::probe::{self, Daemon, Facts};
 use crate::state::{Down, State, Wanted};
 
 /// Pauses between looks at a machine that is about to change by itself: 20 s in all.
@@ -14,6 +16,12 @@ pub const SETTLE_MS: [u32; 12] = [500, 500, 1_000, 1_000, 1_000, 2_000, 2_000, 2
 pub const JOIN_MS: [u32; 5] = [500, 1_000, 1_000, 1_500, 2_000];
 /// Pauses between looks at a member that was brought up and shows itself online, in which it may turn out not to be.
 pub const RESUMED_MS: [u32; 2] = [500, 1_000];
+
+/// A look at a daemon that hangs has waited for half a minute already, until each of its two questions ran into its limit. So many
+/// of them are enough: with all pauses in between, a plan would take more than six minutes.
+const SILENT_LOOKS: usize = 2;
+/// As many more for a daemon that may only just have been started.
+const SILENT_LOOKS_BOOTING: usize = 4;
 
 /// A machine as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +61,15 @@ pub fn observe(look: &dyn Observer, wanted: &Wanted<'_>) -> Result<Seen, Failure
 /// # Errors
 /// As [`observe`].
 pub fn settle(facts: Facts, patience: Patience, look: &dyn Observer, wanted: &Wanted<'_>) -> Result<Seen, Failure> {
+    let silent = Cell::new(0);
+    let enough = if patience == Patience::Booting { SILENT_LOOKS_BOOTING } else { SILENT_LOOKS };
     let passing = |seen: &Seen| {
+        if seen.facts.daemon == Daemon::Silent {
+            silent.set(silent.get() + 1);
+        }
+        if silent.get() >= enough {
+            return false;
+        }
         decide(&seen.state, wanted) == Next::LookAgain
             || (patience == Patience::Booting && matches!(seen.state, State::DaemonDown(Down::Mute, _)))
     };

@@ -98,6 +98,8 @@ pub enum Daemon {
     Down(String),
     /// Nothing in time.
     Silent,
+    /// One of two answers: it has just come, or is just going.
+    Changing,
     /// Something that cannot be read.
     Unreadable(String),
     /// Its status and its preferences.
@@ -353,8 +355,11 @@ fn read_daemon(status: &Output, prefs: &Output) -> Daemon {
             return Daemon::Unreadable(format!("the status is not what `tailscale status --json` prints: {error}"));
         }
     };
-    // It answered one of two questions that were asked at the same moment: it has just come, or is just going.
+    // It answered one of two questions that were asked at the same moment.
     if !prefs.succeeded() && prefs.stderr.contains("ailed to connect to local ") {
+        return Daemon::Changing;
+    }
+    if prefs.ending == Ending::TimedOut {
         return Daemon::Silent;
     }
     if !prefs.succeeded() {

@@ -269,7 +269,7 @@ impl State {
         }
         let said = match &facts.daemon {
             Daemon::Down(why) => return State::down(facts, why),
-            Daemon::Silent => {
+            Daemon::Silent | Daemon::Changing => {
                 let down = State::down(facts, "it did not answer in time");
                 return State::Settling(Box::new(down));
             }

@@ -20,11 +20,13 @@
 //! control servers of its own, and they run side by side.
 
 mod case;
+mod clock;
 mod contract;
 mod cuts;
 mod daemon;
 mod failing;
 mod fleet;
+mod hung;
 mod installer;
 mod journey;
 mod lab;
@@ -32,6 +34,7 @@ mod leaving;
 mod member;
 mod oauth;
 mod page;
+mod passwords;
 mod runner;
 mod secrets;
 mod tags;
@@ -52,8 +55,11 @@ const ALL: &[(&str, &[Test])] = &[
     ("daemon", daemon::TESTS),
     ("oauth", oauth::TESTS),
     ("secrets", secrets::TESTS),
+    ("clock", clock::TESTS),
+    ("hung", hung::TESTS),
     ("installer", installer::TESTS),
     ("users", users::TESTS),
+    ("passwords", passwords::TESTS),
     ("cuts", cuts::TESTS),
     // Thirty hosts: beside the fewest others.
     ("fleet", fleet::TESTS),

@@ -266,6 +266,9 @@ fn k1_no_program_that_is_started_here_is_lent_a_secret_be_it_ssh_a_jump_or_an_in
         let ran = run(words);
         assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
     }
+    // Where the hosts stand in the file, ssh is asked of the first before the provider has said which variable is secret.
+    fs::write(site.file(), &text).unwrap();
+    assert_eq!(run(&["plan"]).code, Some(0));
     let mut told = Vec::new();
     for file in fs::read_dir(&seen).unwrap() {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();

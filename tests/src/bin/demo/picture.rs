@@ -66,8 +66,10 @@ fn meanwhile(written: &str) -> Result<Vec<Vec<Cell>>> {
         now.feed(frame);
         rest = behind;
         let text = now.to_string();
-        let score =
-            text.lines().count() * 2 + usize::from(text.contains("install")) + usize::from(text.contains("right"));
+        // A host that is changed is more to see than one that is looked at, and so is one that has ended.
+        let ended = ["right", "changed", "failed"].iter().filter(|word| text.contains(**word)).count();
+        let score: usize =
+            text.lines().map(|line| if line.contains("looking") { 1 } else { 3 }).sum::<usize>() + 2 * ended;
         if score >= best.0 {
             best = (score, lines(&now));
         }

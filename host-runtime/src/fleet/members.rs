@@ -1,7 +1,8 @@
 //! Hosts that say that they are one and the same member of the network: a machine and a copy of its disk.
 //!
 //! The network sees one member, which answers from wherever it spoke last. Each host alone may look right, so it is found
-//! here, where all of a run are known. Not for: what makes a member; the provider gives its id.
+//! here, where all of a run are known. Ids are those of one network: two networks of one's own both begin at 1. Not for: what
+//! makes a member; the provider gives its id.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +13,8 @@ use crate::event::{Event, HostResult, Tell};
 /// Hears a run, and remembers which member each host is.
 pub(super) struct Members {
     tell: Arc<dyn Tell + Send + Sync>,
-    /// The member's id, by host: as it was found, or as it is after a change.
-    ids: Mutex<BTreeMap<String, String>>,
+    /// The member's id and the domain of its network, by host: as it was found, or as it is after a change.
+    ids: Mutex<BTreeMap<String, (String, String)>>,
 }
 
 impl Members {
@@ -24,20 +25,22 @@ impl Members {
     /// Tells the members that more than one host is, in the order of their first hosts.
     pub(super) fn tell_shared(&self) {
         let ids = std::mem::take(&mut *self.ids.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut hosts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut hosts: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
         for (host, id) in ids {
             hosts.entry(id).or_default().push(host);
         }
         let mut shared: Vec<_> = hosts.into_iter().filter(|(_, hosts)| hosts.len() > 1).collect();
         shared.sort_by(|(_, a), (_, b)| a.cmp(b));
-        for (node, hosts) in shared {
+        for ((node, _), hosts) in shared {
             self.tell.tell(Event::SameMember { node, hosts });
         }
     }
 
     fn is(&self, host: &str, node: Option<&Node>) {
         if let Some(node) = node.filter(|node| !node.id.is_empty()) {
-            self.ids.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), node.id.clone());
+            let domain = node.fqdn.split_once('.').map_or("", |(_, domain)| domain);
+            let member = (node.id.clone(), domain.to_owned());
+            self.ids.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), member);
         }
     }
 }
@@ -62,8 +65,12 @@ mod tests {
     use crate::contract::Outcome;
 
     fn node(id: &str) -> Option<Node> {
+        named(id, "x.example.net")
+    }
+
+    fn named(id: &str, fqdn: &str) -> Option<Node> {
         let text = |text: &str| text.to_owned();
-        Some(Node { id: text(id), fqdn: text("x"), addresses: vec![], tags: vec![], online: true, key_expiry: None })
+        Some(Node { id: text(id), fqdn: text(fqdn), addresses: vec![], tags: vec![], online: true, key_expiry: None })
     }
 
     fn planned(host: &str, node: Option<Node>) -> Event {
@@ -102,6 +109,8 @@ mod tests {
         let mut left = clones();
         left.push(changed("b", None));
         assert_eq!(shared(left), []);
+        let elsewhere = vec![planned("a", named("n1", "x.example.net")), planned("b", named("n1", "x.example.org"))];
+        assert_eq!(shared(elsewhere), [], "the first member of each of two networks");
         assert_eq!(
             shared(vec![planned("a", None), planned("b", None), planned("c", node("")), planned("d", node(""))]),
             []

@@ -24,6 +24,7 @@ mod clock;
 mod contract;
 mod cuts;
 mod daemon;
+mod elsewhere;
 mod failing;
 mod fleet;
 mod hung;
@@ -51,6 +52,7 @@ const ALL: &[(&str, &[Test])] = &[
     ("lab", lab::TESTS),
     ("journey", journey::TESTS),
     ("member", member::TESTS),
+    ("elsewhere", elsewhere::TESTS),
     ("tags", tags::TESTS),
     ("daemon", daemon::TESTS),
     ("oauth", oauth::TESTS),

@@ -16,6 +16,10 @@ lab *args:
 test *args:
     cargo xtask test {{args}}
 
+# Breaks the product on purpose, one thing at a time, and demands that its tests fail; `--beside`, `--lab`, names.
+breaks *args:
+    cargo xtask breaks {{args}}
+
 # The product beside its peers; `--quick`, `--no-peers`, `--write-docs`.
 bench *args:
     cargo xtask bench {{args}}

@@ -24,7 +24,7 @@ Usage: cargo xtask <COMMAND>
                    those hosts by hand
   picture          docs/terminal.svg anew, from a run on those throw-away hosts
   test [ARG…]      every test there is; arguments go to `cargo test`
-  breaks [--lab | --beside] [NAME…]
+  breaks [--lab | --beside] [--no-green] [NAME…]
                    breaks the product on purpose, one thing at a time (tests/breaks), and demands that its test fails
   bench [ARG…]     the product beside its peers, in one run; --help tells the rest
   lint             formatting, clippy for both targets, documentation without warnings

@@ -27,6 +27,7 @@ mod daemon;
 mod elsewhere;
 mod failing;
 mod fleet;
+mod glance;
 mod hung;
 mod installer;
 mod journey;
@@ -56,6 +57,7 @@ const ALL: &[(&str, &[Test])] = &[
     ("tags", tags::TESTS),
     ("daemon", daemon::TESTS),
     ("oauth", oauth::TESTS),
+    ("glance", glance::TESTS),
     ("secrets", secrets::TESTS),
     ("clock", clock::TESTS),
     ("hung", hung::TESTS),

@@ -49,6 +49,7 @@ pub(crate) use case::{Case, NEWEST, Test, test};
 const ALL: &[(&str, &[Test])] = &[
     // Those that wait longest come first.
     ("failing", failing::TESTS),
+    ("cuts", cuts::TESTS),
     ("leaving", leaving::TESTS),
     ("lab", lab::TESTS),
     ("journey", journey::TESTS),
@@ -64,7 +65,6 @@ const ALL: &[(&str, &[Test])] = &[
     ("installer", installer::TESTS),
     ("users", users::TESTS),
     ("passwords", passwords::TESTS),
-    ("cuts", cuts::TESTS),
     // Thirty hosts: beside the fewest others.
     ("fleet", fleet::TESTS),
 ];

@@ -20,7 +20,7 @@ const SWITCH: &str = "STAGECRAFT_NET_LAB";
 /// No test takes longer, not even where all that it is made of must be made first. One that does hangs, and the run ends.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 /// Most of a test is waiting, so more of them run than there are cores.
-const THREADS: usize = 4;
+const THREADS: usize = 6;
 
 /// So many failed tests are tried once more.
 const AGAIN: usize = 10;

@@ -39,7 +39,7 @@ struct Break {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Test {
     package: String,
-    /// `lib`, or the name of a file of integration tests.
+    /// `lib`, `bin`, or the name of a file of integration tests.
     target: String,
     /// What its name contains; the function's name is the first word of it.
     name: String,
@@ -144,7 +144,9 @@ fn red(one: &Break, copy: &Copy) -> Result<Vec<Verdict>, Stop> {
 
 /// What the failure said first, if the test failed as a test.
 fn turned_red(name: &str, status: ExitStatus, log: &str) -> Result<String, String> {
-    let failed = |line: &&str| line.starts_with("test ") && line.contains(name) && line.contains(" ... FAILED");
+    // Both runners put the name of a test that failed in such a line, before what the failure said. The line that ends with
+    // FAILED may be torn: a snapshot's difference is written into the middle of it.
+    let failed = |line: &&str| line.starts_with("---- ") && line.contains(name);
     if status.code() == Some(124) {
         return Err(format!("it did not end within {LIMIT} s"));
     }
@@ -154,8 +156,7 @@ fn turned_red(name: &str, status: ExitStatus, log: &str) -> Result<String, Strin
     if !log.lines().any(|line| failed(&line)) {
         return Err(format!("it did not run: {}", log.lines().rev().find(|line| !line.is_empty()).unwrap_or_default()));
     }
-    // Both runners put the name in such a line before what a failure said.
-    let mut lines = log.lines().skip_while(|line| !(line.starts_with("---- ") && line.contains(name))).skip(1);
+    let mut lines = log.lines().skip_while(|line| !failed(line)).skip(1);
     let first = lines.find(|line| !line.trim().is_empty() && !line.contains(" panicked at ")).unwrap_or_default();
     // An assertion says what it found in the lines behind.
     let sides = lines.take(2).map(str::trim).filter(|line| line.starts_with("left: ") || line.starts_with("right: "));
@@ -223,6 +224,7 @@ impl Copy {
         }
         match target {
             "lib" => run.arg("--lib"),
+            "bin" => run.args(["--bin", package]),
             target => run.args(["--test", target]),
         };
         run
@@ -416,6 +418,9 @@ mod tests {
         assert_eq!(turned_red("it_holds", status(101), log).as_deref(), Ok("assertion failed: x"));
         let lab = "test a::it_holds (1.102.3) ... FAILED (3.2 s)\n\n---- a::it_holds (1.102.3) ----\napp-1: holds, and not changed\n";
         assert_eq!(turned_red("it_holds", status(1), lab).as_deref(), Ok("app-1: holds, and not changed"));
+        let torn =
+            "test a::it_holds ... Snapshot: told\nFAILED\n\n---- a::it_holds stdout ----\nsnapshot assertion failed\n";
+        assert_eq!(turned_red("it_holds", status(101), torn).as_deref(), Ok("snapshot assertion failed"));
         assert!(turned_red("it_holds", status(0), log).is_err());
         assert!(turned_red("it_holds", status(124), log).is_err());
         assert!(turned_red("it_holds", status(101), "error: no test target named `b`\n").is_err());

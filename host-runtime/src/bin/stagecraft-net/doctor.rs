@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use stagecraft_net::event::{Counts, Event, Fault, SCHEMA, Tell as _};
+use stagecraft_net::event::{Counts, Event, Fault, Tell as _};
 use stagecraft_net::examine::{Examined, Root, examine};
 use stagecraft_net::failure::Failed;
 use stagecraft_net::fleet::{Gates, Limits, OverSsh, each};
@@ -20,8 +20,7 @@ use stagecraft_net::until::{Cancel, Until};
 use crate::args::{Doctor, Global};
 use crate::exit::Exit;
 use crate::passphrase;
-use crate::project::{Project, Stop, again, end, report, stopped};
-use crate::report::Context;
+use crate::project::{Project, Stop, end, stopped};
 use crate::signals;
 
 /// What is examined on a host, in this order.
@@ -106,25 +105,11 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Exit {
     notices.extend(given.notices);
     let (file, provider) = (project.inventory.file().display().to_string(), project.inventory.provider().to_owned());
     let over = project.over_ssh(global, &hosts, Trust::Strict).ask_passphrases(passphrase::asker(cancel.clone()));
-    let Project { inventory, network, words, .. } = project;
-    let context = Context {
-        inventory: Some(Arc::new(inventory)),
-        again: again(global, &args.hosts),
-        options: again(global, &[]),
-        words,
-        ..Context::default()
-    };
-    let report = match report(global.json, global.verbose, context) {
-        Ok(report) => Arc::new(report),
+    let names = hosts.iter().map(|host| host.name.clone()).collect();
+    let report = match project.begin(global, "doctor", &args.hosts, names) {
+        Ok(report) => report,
         Err(exit) => return exit,
     };
-    report.tell(Event::Begin {
-        schema: SCHEMA,
-        command: "doctor".to_owned(),
-        environment: Some(global.env.clone()),
-        provider: Some(network.provider().reference()),
-        hosts: hosts.iter().map(|host| host.name.clone()).collect(),
-    });
     // A signal may have come already: then nobody is left to set it.
     let _ = heard.set(Arc::clone(&report));
     let problems = notices.len();

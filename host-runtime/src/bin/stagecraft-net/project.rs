@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use boundary::text::printable;
@@ -201,6 +202,36 @@ impl Project {
         }
         let (network, names) = (self.network.clone(), hosts.iter().map(|host| host.name.clone()).collect::<Vec<_>>());
         over.or_over_the_network(move |host| network.node_fqdn(names.get(host)?).ok())
+    }
+
+    /// The report of a command that looks at hosts and has no plan, with its first line told.
+    ///
+    /// # Errors
+    /// The exit code, when there can be no report; why is told.
+    pub(crate) fn begin(
+        self,
+        global: &Global,
+        command: &str,
+        named: &[String],
+        hosts: Vec<String>,
+    ) -> Result<Arc<Report>, Exit> {
+        let provider = self.network.provider().reference();
+        let context = Context {
+            inventory: Some(Arc::new(self.inventory)),
+            again: again(global, named),
+            options: again(global, &[]),
+            words: self.words,
+            ..Context::default()
+        };
+        let report = Arc::new(report(global.json, global.verbose, context)?);
+        report.tell(Event::Begin {
+            schema: SCHEMA,
+            command: command.to_owned(),
+            environment: Some(global.env.clone()),
+            provider: Some(provider),
+            hosts,
+        });
+        Ok(report)
     }
 
     /// Warnings and notes about the file, ours and the provider's.

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use boundary::known_hosts::{HostKey, KeyType, Named, Pin, pins};
 use stagecraft_net::contract::Outcome;
-use stagecraft_net::event::{Event, Fault, HostResult, KeyRef, SCHEMA, Tell as _};
+use stagecraft_net::event::{Event, Fault, HostResult, KeyRef, Tell as _};
 use stagecraft_net::failure::{Failed, Kind};
 use stagecraft_net::fleet::{Gates, Limits, OverSsh, each};
 use stagecraft_net::inventory::HostSpec;
@@ -23,8 +23,7 @@ use stagecraft_net::until::{Cancel, Until};
 use crate::args::{Global, Trust};
 use crate::exit::Exit;
 use crate::passphrase;
-use crate::project::{Project, Stop, again, end, report, stopped};
-use crate::report::Context;
+use crate::project::{Project, Stop, end, stopped};
 use crate::signals;
 
 /// The types of keys that a server may have besides the one that it shows first.
@@ -85,25 +84,11 @@ pub(crate) fn run(global: &Global, args: &Trust) -> Exit {
         Err(why) => return stop(why),
     };
     let notices = project.notices();
-    let Project { inventory, network, words, .. } = project;
-    let context = Context {
-        inventory: Some(Arc::new(inventory)),
-        again: again(global, &args.hosts),
-        options: again(global, &[]),
-        words,
-        ..Context::default()
-    };
-    let report = match report(global.json, global.verbose, context) {
-        Ok(report) => Arc::new(report),
+    let names = rounds.iter().flatten().map(|one| one.name.clone()).collect();
+    let report = match project.begin(global, "trust", &args.hosts, names) {
+        Ok(report) => report,
         Err(exit) => return exit,
     };
-    report.tell(Event::Begin {
-        schema: SCHEMA,
-        command: "trust".to_owned(),
-        environment: Some(global.env.clone()),
-        provider: Some(network.provider().reference()),
-        hosts: rounds.iter().flatten().map(|one| one.name.clone()).collect(),
-    });
     notices.into_iter().for_each(|notice| report.tell(notice));
     // A signal may have come already: then nobody is left to set it.
     let _ = heard.set(Arc::clone(&report));

@@ -17,8 +17,8 @@ pub const JOIN_MS: [u32; 5] = [500, 1_000, 1_000, 1_500, 2_000];
 /// Pauses between looks at a member that was brought up and shows itself online, in which it may turn out not to be.
 pub const RESUMED_MS: [u32; 2] = [500, 1_000];
 
-/// A look at a daemon that hangs has waited for half a minute already, until each of its two questions ran into its limit. So many
-/// of them are enough: with all pauses in between, a plan would take more than six minutes.
+/// A look at a daemon that hangs has waited for half a minute already, until each of its two questions ran into its limit.
+/// So many of them are enough: with all pauses in between, a plan would take more than six minutes.
 const SILENT_LOOKS: usize = 2;
 /// As many more for a daemon that may only just have been started.
 const SILENT_LOOKS_BOOTING: usize = 4;

@@ -2,12 +2,13 @@
 //!
 //! Every host is looked at first. Only when that comes to the plan that was approved are the hosts of it visited again,
 //! and each of them is looked at once more: what moved in between is not done either. Hosts that are right are not
-//! visited twice. A host that could not be looked at counts as failed for both parts of the run. Not for: what the digest is over ([`crate::approval`]).
+//! visited twice. A host that could not be looked at counts as failed for both parts of the run. Not for: what the digest
+//! is over ([`crate::approval`]).
 
 use std::sync::Arc;
 
 use super::dial::cancelled;
-use super::members::Members;
+use super::members;
 use super::starts::Starts;
 use super::turns::too_many;
 use super::visit::{Act, Task, Visit};
@@ -29,10 +30,7 @@ pub fn run_approved(
     cancel: &Cancel,
     tell: Arc<dyn Tell + Send + Sync>,
 ) -> std::io::Result<Vec<HostResult>> {
-    let members = Members::heard_by(tell);
-    let results = run_heard(task, approval, limits, cancel, Arc::clone(&members) as _)?;
-    members.tell_shared();
-    Ok(results)
+    members::heard(tell, |tell| run_heard(task, approval, limits, cancel, tell))
 }
 
 fn run_heard(

@@ -11,19 +11,33 @@ use crate::contract::Node;
 use crate::event::{Event, HostResult, Tell};
 
 /// Hears a run, and remembers which member each host is.
-pub(super) struct Members {
+struct Members {
     tell: Arc<dyn Tell + Send + Sync>,
     /// The member's id and the domain of its network, by host: as it was found, or as it is after a change.
     ids: Mutex<BTreeMap<String, (String, String)>>,
 }
 
+/// Lets a run tell what it does, and at its end the members that more than one of its hosts is.
+///
+/// # Errors
+/// Those of the run.
+pub(super) fn heard<T>(
+    tell: Arc<dyn Tell + Send + Sync>,
+    run: impl FnOnce(Arc<dyn Tell + Send + Sync>) -> std::io::Result<T>,
+) -> std::io::Result<T> {
+    let members = Members::heard_by(tell);
+    let result = run(Arc::clone(&members) as _)?;
+    members.tell_shared();
+    Ok(result)
+}
+
 impl Members {
-    pub(super) fn heard_by(tell: Arc<dyn Tell + Send + Sync>) -> Arc<Self> {
+    fn heard_by(tell: Arc<dyn Tell + Send + Sync>) -> Arc<Self> {
         Arc::new(Self { tell, ids: Mutex::default() })
     }
 
     /// Tells the members that more than one host is, in the order of their first hosts.
-    pub(super) fn tell_shared(&self) {
+    fn tell_shared(&self) {
         let ids = std::mem::take(&mut *self.ids.lock().unwrap_or_else(PoisonError::into_inner));
         let mut hosts: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
         for (host, id) in ids {

@@ -26,7 +26,6 @@ pub use visit::{Act, Member, Task};
 
 use crate::event::{HostResult, Tell};
 use crate::until::Cancel;
-use members::Members;
 use starts::Starts;
 use visit::Visit;
 
@@ -85,8 +84,5 @@ pub fn run(
     let names = task.members.iter().map(|member| member.name.clone()).collect();
     let act = task.act;
     let visit = Visit::new(Arc::new(task), act, Starts::new(limits.starts));
-    let members = Members::heard_by(tell);
-    let results = crew::run(names, Box::new(visit), limits, cancel, Arc::clone(&members) as _)?;
-    members.tell_shared();
-    Ok(results)
+    members::heard(tell, |tell| crew::run(names, Box::new(visit), limits, cancel, tell))
 }

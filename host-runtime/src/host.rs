@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::call::{Reach, Record};
 use crate::contract::{Assessment, Diagnostic, Fact, Goal, Level, Node, Outcome, Request, Step};
@@ -320,6 +320,8 @@ impl Consented<'_> {
 /// need not fit any more, so the machine is planned for anew; what this run has changed until then is kept in mind.
 pub(crate) struct Patience {
     until: Until,
+    /// When this try began.
+    begun: Instant,
     /// How the machine was found held last.
     held: Option<Failed>,
     changed: Changed,
@@ -329,15 +331,18 @@ pub(crate) struct Patience {
 impl Patience {
     /// Five minutes, or what is left for this machine.
     pub(crate) fn new(until: &Until) -> Self {
-        Self { until: until.sooner(HELD), held: None, changed: Changed::Nothing, steps: Vec::new() }
+        let until = until.sooner(HELD);
+        Self { until, begun: Instant::now(), held: None, changed: Changed::Nothing, steps: Vec::new() }
     }
 
-    /// After an apply of `steps` that failed: whether to plan anew, once the other run has had a moment to end.
+    /// After an apply of `steps` that failed: whether to plan anew, once the other run has had a moment to end. What would be
+    /// begun too late to end in time is not begun: cut off, nobody would know what it changed.
     pub(crate) fn again(&mut self, failed: &Failed, steps: &[Step], host: &str, tell: &dyn Tell) -> bool {
         if failed.kind != Kind::Busy {
             return false;
         }
-        if self.held.is_none() {
+        let waits = leaves_time(self.until.remaining(), self.begun.elapsed());
+        if waits && self.held.is_none() {
             let then = if failed.provider.is_none() { "waiting for it" } else { "planning anew" };
             let message = format!("{}; {then}", boundary::text::one_line(failed.headline()));
             tell.tell(Event::Log { host: host.to_owned(), level: Level::Warn, message });
@@ -347,7 +352,9 @@ impl Patience {
             self.changed = self.changed.max(failed.changed);
             self.steps = self.all(steps.to_vec());
         }
-        matches!(self.until.sleep(LOOK_AGAIN), Ok(Wake::Ready))
+        let again = waits && matches!(self.until.sleep(LOOK_AGAIN), Ok(Wake::Ready));
+        self.begun = Instant::now();
+        again
     }
 
     /// The steps that were taken before, and these, each once.
@@ -381,6 +388,11 @@ impl Patience {
     }
 }
 
+/// Whether what is `left` is enough to wait and then to try again, twice as slowly as the last try, which `took` this long.
+fn leaves_time(left: Duration, took: Duration) -> bool {
+    left > LOOK_AGAIN + took * 2
+}
+
 /// How a goal was reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -403,5 +415,18 @@ impl Ensured {
         match self {
             Self::Held(outcome) | Self::Changed { outcome, .. } => outcome,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_tried_again_that_would_be_cut_off_by_the_end_of_the_time() {
+        let (long, took) = (Duration::from_secs(60), Duration::from_secs(1));
+        assert!(leaves_time(long, took));
+        assert!(!leaves_time(LOOK_AGAIN + took * 2, took), "it might take a little longer than the last one");
+        assert!(!leaves_time(Duration::ZERO, Duration::ZERO));
     }
 }

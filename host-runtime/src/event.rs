@@ -35,8 +35,8 @@ pub enum Event {
     },
     /// A warning or a note about the project's file.
     Notice {
-        /// The file.
-        file: String,
+        /// The file, where there is one.
+        file: Option<String>,
         /// What was found.
         finding: Finding,
     },

@@ -252,7 +252,7 @@ impl Reader {
                     "key-in-config",
                     AT,
                     "`auth_key_env` holds what looks like an auth key, not the name of an environment variable".to_owned(),
-                    "wanted: the name of a variable, such as TAILSCALE_AUTH_KEY\ndo: take the key out of the file, revoke it if anybody else could read it, put a key into that variable and its name here".to_owned(),
+                    "wanted: the name of a variable, such as TAILSCALE_AUTH_KEY\ndo: take the key out of there, revoke it if anybody else could read it, put a key into that variable and its name here".to_owned(),
                 );
                 None
             }

@@ -130,8 +130,9 @@ pub(super) fn roles(hosts: &[RawHost], config: &Config, findings: &mut Vec<Findi
         let who = if let [only] = named[..] { format!("host `{only}`") } else { format!("{} hosts", named.len()) };
         let summary = format!("role `{role}` of {who} is not one of `role_tags`, so it brings no tags");
         let detail = config.unknown_role(role).unwrap_or_default();
-        findings
-            .push(Finding::note("unknown-role", pointer, place.and_then(|word| word.at.place), summary).detail(detail));
+        let at = place.map(|word| &word.at);
+        let note = Finding::note("unknown-role", pointer, at.and_then(|at| at.place), summary).detail(detail);
+        findings.push(note.behind(at.and_then(|at| at.option)));
     }
 }
 
@@ -156,22 +157,26 @@ pub(super) fn tags(
     for (one, wrong) in said.iter().filter_map(|one| Some((one, *tags.get(tag_index(one)?)?))) {
         let mut told: Vec<&str> = Vec::new();
         for (host, tag) in spots.iter().filter(|(_, tag)| tag.text == wrong) {
-            // One template makes the same tag for many hosts.
+            // One template, or one option, makes the same tag for many hosts.
             let ours = tag.at.pointer.starts_with("/infra/hosts/");
             if !ours && told.contains(&tag.at.pointer.as_str()) {
                 continue;
             }
             told.push(&tag.at.pointer);
-            let from = format!("found: made of the labels of host `{}`", host.name);
-            let detail: Vec<String> = (!ours).then_some(from).into_iter().chain(one.detail.clone()).collect();
+            let from = (!ours && tag.at.option.is_none())
+                .then(|| format!("found: made of the labels of host `{}`", host.name));
+            let list =
+                tag.at.option.map_or_else(|| format!("`tags` of host `{}`", host.name), |option| format!("`{option}`"));
+            let detail: Vec<String> = from.into_iter().chain(one.detail.clone()).collect();
             findings.push(Finding {
                 severity: one.severity,
                 code: one.code.clone(),
                 // The provider was asked about a list of default tags.
-                summary: one.summary.replace("`default_tags`", &format!("`tags` of host `{}`", host.name)),
+                summary: one.summary.replace("`default_tags`", &list),
                 detail: (!detail.is_empty()).then(|| detail.join("\n")),
                 pointer: tag.at.pointer.clone(),
                 place: tag.at.place,
+                option: tag.at.option.map(str::to_owned),
             });
         }
     }

@@ -15,6 +15,8 @@ use crate::contract::Diagnostic;
 
 /// The code of a provider's finding about a key that it does not know: its place is the key's, not the value's.
 const UNKNOWN_KEY: &str = "unknown-key";
+/// Who says what holds where nobody says it.
+const ASSUMED: &str = "by default";
 
 /// A provider's config as JSON, put together from layers, and where each part of it stands.
 pub(super) struct Config {
@@ -37,6 +39,17 @@ pub(super) enum From {
     File(Arc<str>),
     /// On the command line, behind this option.
     Option(Arc<str>),
+    /// Nowhere: it holds where nobody says it.
+    Assumed,
+}
+
+impl From {
+    fn option(&self) -> Option<&str> {
+        match self {
+            Self::Option(option) => Some(option),
+            Self::File(_) | Self::Assumed => None,
+        }
+    }
 }
 
 struct Spot {
@@ -140,9 +153,10 @@ impl Config {
                 (ScalarKind::Int | ScalarKind::Float, None) => {
                     let (at, place) = match &layer.from {
                         From::File(base) => (format!("{base}{pointer}"), Some(node.place)),
-                        From::Option(_) => (pointer.to_owned(), None),
+                        From::Option(_) | From::Assumed => (pointer.to_owned(), None),
                     };
-                    let finding = Finding::error("wrong-type", &at, place, "a number that JSON cannot hold");
+                    let finding = Finding::error("wrong-type", &at, place, "a number that JSON cannot hold")
+                        .behind(layer.from.option());
                     findings.push(finding.detail("do: put it in quotes if it is meant as text"));
                     Json::Null
                 }
@@ -170,6 +184,7 @@ impl Config {
     pub(super) fn locate(&self, pointer: &str) -> Result<Place, &str> {
         match self.around(pointer) {
             Some((Spot { from: From::Option(option), .. }, _)) => Err(option),
+            Some((Spot { from: From::Assumed, .. }, _)) => Err(ASSUMED),
             Some((spot, true)) => Ok(spot.value),
             Some((spot, false)) => Ok(spot.key),
             None => Ok(Place::START),
@@ -188,13 +203,11 @@ impl Config {
         let quotes = spot.filter(|_| itself && !unknown).and_then(|spot| spot.unquoted).map(|what| {
             format!("note: without quotes YAML reads this as {what}; put it in quotes if it is meant as text")
         });
-        let option = spot.filter(|_| itself).and_then(|spot| match &spot.from {
-            From::Option(option) => Some(format!("found: on the command line, behind {option}")),
-            From::File(_) => None,
-        });
-        let detail: Vec<String> = option.into_iter().chain(said.detail.clone()).chain(quotes).collect();
+        // What is missing was not said by the option that says what stands beside it.
+        let option = spot.filter(|_| itself && !path.is_empty()).and_then(|spot| spot.from.option());
+        let detail: Vec<String> = said.detail.iter().cloned().chain(quotes).collect();
         let (base, place) = match spot {
-            Some(Spot { from: From::Option(_), .. }) | None => ("", None),
+            Some(Spot { from: From::Option(_) | From::Assumed, .. }) | None => ("", None),
             Some(Spot { from: From::File(base), key, value, .. }) => {
                 (&**base, Some(if itself && !unknown { *value } else { *key }))
             }
@@ -206,6 +219,7 @@ impl Config {
             detail: (!detail.is_empty()).then(|| detail.join("\n")),
             pointer: format!("{base}{path}"),
             place,
+            option: option.map(str::to_owned),
         }
     }
 
@@ -333,19 +347,22 @@ mod tests {
         assert_eq!((config.json.clone(), findings.len()), (wanted, 0));
         let told = |path: &str| {
             let finding = config.finding(&said("bad", Some(path)));
-            (finding.pointer, finding.place, finding.detail)
+            (finding.pointer, finding.place, finding.option.as_deref().unwrap_or_default().to_owned())
         };
         let prod = |path: &str| format!("/environments/prod/network{path}");
         let demo = |path: &str| format!("/network/providers/demo{path}");
         let at = |line, column| Some(Place { line, column });
-        assert_eq!(told("/install/method"), (demo("/install/method"), at(3, 19), None));
-        assert_eq!(told("/install/version"), (prod("/install/version"), at(5, 20), None));
-        assert_eq!(told("/tags/0"), (prod("/tags/0"), at(6, 8), None));
-        assert_eq!(told("/tags/1"), (prod("/tags/1"), at(6, 1), None), "what was replaced has no place any more");
-        assert_eq!(told("/m/x"), (prod("/m/x"), at(7, 1), None));
-        assert_eq!(told("/server"), (demo("/server"), at(9, 9), None), "a key that was taken away");
-        let line = Some("found: on the command line, behind --domain".to_owned());
-        assert_eq!(told("/domain"), ("/domain".to_owned(), None, line));
+        assert_eq!(told("/install/method"), (demo("/install/method"), at(3, 19), String::new()));
+        assert_eq!(told("/install/version"), (prod("/install/version"), at(5, 20), String::new()));
+        assert_eq!(told("/tags/0"), (prod("/tags/0"), at(6, 8), String::new()));
+        assert_eq!(
+            told("/tags/1"),
+            (prod("/tags/1"), at(6, 1), String::new()),
+            "what was replaced has no place any more"
+        );
+        assert_eq!(told("/m/x"), (prod("/m/x"), at(7, 1), String::new()));
+        assert_eq!(told("/server"), (demo("/server"), at(9, 9), String::new()), "a key that was taken away");
+        assert_eq!(told("/domain"), ("/domain".to_owned(), None, "--domain".to_owned()));
         assert_eq!(config.locate("/domain"), Err("--domain"));
     }
 

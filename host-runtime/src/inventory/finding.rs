@@ -9,6 +9,9 @@ use serde::Serialize;
 
 use crate::contract::Severity;
 
+/// What says everything where there is no file.
+pub(super) const COMMAND_LINE: &str = "the command line";
+
 /// Where something stands in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Place {
@@ -29,7 +32,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// One finding about a file. Never holds a value that stands under `network.providers`: a secret may stand there by
+/// One finding about a file, or what the command line says instead. Never holds a value that stands under `network.providers`: a secret may stand there by
 /// mistake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -45,9 +48,12 @@ pub struct Finding {
     pub detail: Option<String>,
     /// JSON Pointer (RFC 6901) into the file; empty for all of it.
     pub pointer: String,
-    /// Where it stands; none when the file could not be read.
+    /// Where it stands; none when the file could not be read, and for what does not stand in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// The option of the command line that said it, where the file did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub option: Option<String>,
 }
 
 impl Finding {
@@ -65,6 +71,7 @@ impl Finding {
             detail: None,
             pointer: one_line(pointer),
             place: place.into(),
+            option: None,
         }
     }
 
@@ -86,26 +93,48 @@ impl Finding {
         self
     }
 
+    /// The option that said it, where one did.
+    pub(super) fn behind(mut self, option: Option<&str>) -> Self {
+        self.option = option.map(one_line);
+        self
+    }
+
     /// In the order of the file; what has no place comes first.
     pub(super) fn order(&self, other: &Self) -> std::cmp::Ordering {
-        (self.place, &self.pointer, &self.code).cmp(&(other.place, &other.pointer, &other.code))
+        let key = |one: &Self| (one.place, one.pointer.clone(), one.code.clone(), one.option.clone());
+        key(self).cmp(&key(other))
+    }
+
+    /// Who said it, for people: an option, or `stagecraft.yml:21:23`. `file` is the project's, where there is one.
+    #[must_use]
+    pub fn whence(&self, file: Option<&str>) -> String {
+        match (&self.option, file, self.place) {
+            (Some(option), ..) => option.clone(),
+            (None, Some(file), Some(place)) => format!("{file}:{place}"),
+            (None, Some(file), None) => file.to_owned(),
+            (None, None, _) => COMMAND_LINE.to_owned(),
+        }
     }
 }
 
 /// A file that cannot be used, with everything that is wrong with it, in the order of the file (F8).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {}", file.display(), summary(findings))]
+#[error("{}: {}", subject(file.as_deref()), summary(findings))]
 pub struct Invalid {
-    /// The file.
-    pub file: PathBuf,
+    /// The file; none where the command line says everything.
+    pub file: Option<PathBuf>,
     /// At least one of them is an error.
     pub findings: Vec<Finding>,
 }
 
 impl Invalid {
     pub(super) fn one(file: &Path, finding: Finding) -> Self {
-        Self { file: file.to_owned(), findings: vec![finding] }
+        Self { file: Some(file.to_owned()), findings: vec![finding] }
     }
+}
+
+fn subject(file: Option<&Path>) -> String {
+    file.map_or_else(|| COMMAND_LINE.to_owned(), |file| file.display().to_string())
 }
 
 fn summary(findings: &[Finding]) -> String {

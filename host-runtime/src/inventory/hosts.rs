@@ -16,11 +16,18 @@ pub(super) struct Spot {
     pub(super) pointer: String,
     /// None for what the command line brought.
     pub(super) place: Option<Place>,
+    /// The option that brought it.
+    pub(super) option: Option<&'static str>,
 }
 
 impl Spot {
     pub(super) fn of(pointer: &str, place: Place) -> Self {
-        Self { pointer: pointer.to_owned(), place: Some(place) }
+        Self { pointer: pointer.to_owned(), place: Some(place), option: None }
+    }
+
+    /// On the command line, behind this option where it is one.
+    pub(super) fn option(option: Option<&'static str>) -> Self {
+        Self { pointer: String::new(), place: None, option }
     }
 }
 

@@ -61,7 +61,7 @@ use crate::contract::Diagnostic;
 use crate::network::Network;
 use config::Config;
 pub use describe::{reference, schema};
-use finding::nearest;
+use finding::{COMMAND_LINE, nearest};
 pub use finding::{Finding, Invalid, Place};
 pub use reading::{LoadError, Named, Reading, load, parse};
 pub use source::{SourceFailed, read_list};
@@ -126,7 +126,7 @@ impl FullNames for () {
 
 /// A file that is right, for one environment.
 pub struct Inventory {
-    file: PathBuf,
+    file: Option<PathBuf>,
     environment: String,
     provider: String,
     config: Config,
@@ -145,10 +145,10 @@ pub enum Refusal {
 }
 
 impl Inventory {
-    /// The file, as it was named.
+    /// The file, as it was named; none where the command line says everything.
     #[must_use]
-    pub fn file(&self) -> &Path {
-        &self.file
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// The environment.
@@ -203,7 +203,7 @@ impl Inventory {
     /// option of the command line that said it.
     ///
     /// # Errors
-    /// The option.
+    /// The option, or that it is so by default.
     pub fn locate(&self, config_path: &str) -> Result<Place, &str> {
         self.config.locate(config_path)
     }
@@ -211,9 +211,10 @@ impl Inventory {
     /// The same for people: `stagecraft.yml:21:23`, or `--option`.
     #[must_use]
     pub fn whence(&self, config_path: &str) -> String {
-        match self.locate(config_path) {
-            Ok(place) => format!("{}:{place}", self.file.display()),
-            Err(option) => option.to_owned(),
+        match (self.locate(config_path), &self.file) {
+            (Ok(place), Some(file)) => format!("{}:{place}", file.display()),
+            (Ok(_), None) => COMMAND_LINE.to_owned(),
+            (Err(option), _) => option.to_owned(),
         }
     }
 }

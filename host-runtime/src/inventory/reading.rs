@@ -45,8 +45,8 @@ struct Setting {
     /// With dots, such as `install.method`.
     key: String,
     value: String,
-    /// The option that set it.
-    option: String,
+    /// The option that set it; none for what holds where nobody says it.
+    option: Option<String>,
 }
 
 /// A host that was named on the command line.
@@ -144,11 +144,8 @@ impl Reading {
     /// [`Reading::set`] says.
     #[must_use]
     pub fn otherwise(mut self, provider: &str, keys: &[(&str, &str)]) -> Self {
-        let setting = |(key, value): &(&str, &str)| Setting {
-            key: (*key).to_owned(),
-            value: (*value).to_owned(),
-            option: "no option".to_owned(),
-        };
+        let setting =
+            |(key, value): &(&str, &str)| Setting { key: (*key).to_owned(), value: (*value).to_owned(), option: None };
         self.otherwise = Some((provider.to_owned(), keys.iter().map(setting).collect()));
         self
     }
@@ -156,7 +153,7 @@ impl Reading {
     /// Sets a key of the provider's config, over what the file says. `option` is what the person wrote.
     #[must_use]
     pub fn set(mut self, key: &str, value: &str, option: &str) -> Self {
-        self.settings.push(Setting { key: key.to_owned(), value: value.to_owned(), option: option.to_owned() });
+        self.settings.push(Setting { key: key.to_owned(), value: value.to_owned(), option: Some(option.to_owned()) });
         self
     }
 
@@ -218,8 +215,8 @@ impl Reading {
         check::source_environments(&sections, &mut findings);
 
         let assumed = otherwise.iter().flat_map(|(_, keys)| keys);
-        let settings: Vec<(Node, &str)> =
-            assumed.chain(&self.settings).map(|one| (one.node(), one.option.as_str())).collect();
+        let settings: Vec<(Node, Option<&str>)> =
+            assumed.chain(&self.settings).map(|one| (one.node(), one.option.as_deref())).collect();
         let config = sections.provider.as_ref().and_then(|(id, place)| {
             let own = sections.environments.get(&self.environment);
             let config = self.config(id, sections.config, own, &settings, &mut findings);
@@ -280,7 +277,7 @@ impl Reading {
         match (config, network.take()) {
             (Some((provider, _, config)), Some(network)) if !wrong(&all) => {
                 let hosts = finish(gathered.hosts, &sections.ssh, &config, &self.file);
-                let (file, environment) = (self.file.clone(), self.environment.clone());
+                let (file, environment) = (self.named(), self.environment.clone());
                 Ok((Inventory { file, environment, provider, config, hosts, notes: all }, network))
             }
             _ => Err(self.invalid(all).into()),
@@ -289,7 +286,12 @@ impl Reading {
 
     fn invalid(&self, mut findings: Vec<Finding>) -> Invalid {
         findings.sort_by(Finding::order);
-        Invalid { file: self.file.clone(), findings }
+        Invalid { file: self.named(), findings }
+    }
+
+    /// The file, where there is one.
+    fn named(&self) -> Option<PathBuf> {
+        (!matches!(self.from, From::Nothing)).then(|| self.file.clone())
     }
 
     /// The provider's config: what stands under the provider, the environment's over it, the command line's over both.
@@ -298,7 +300,7 @@ impl Reading {
         id: &str,
         base: Option<&Entry>,
         environment: Option<&Environment<'_>>,
-        settings: &[(Node, &str)],
+        settings: &[(Node, Option<&str>)],
         findings: &mut Vec<Finding>,
     ) -> Config {
         let mut layers = Vec::new();
@@ -315,7 +317,8 @@ impl Reading {
             });
         }
         for (node, option) in settings {
-            layers.push(Layer { node, key: Place::START, from: Origin::Option((*option).into()) });
+            let from = option.map_or(Origin::Assumed, |option| Origin::Option(option.into()));
+            layers.push(Layer { node, key: Place::START, from });
         }
         Config::new(&layers, findings)
     }
@@ -344,10 +347,10 @@ impl Reading {
             }
         }
         sources.push(own.map(|one| one.hosts.clone()).unwrap_or_default());
-        let nowhere = Spot { pointer: String::new(), place: None };
+        let at = Spot::option(Some("--hosts-from"));
         for (name, bytes) in &self.lists {
             let list = boundary::inventory::read(bytes, None);
-            let hosts = source::hosts(list, &format!("--hosts-from {name}"), &nowhere, &[], &mut findings);
+            let hosts = source::hosts(list, name, &at, &[], &mut findings);
             sources.push(hosts);
         }
         sources.push(self.hosts.iter().map(Named::raw).collect());
@@ -366,14 +369,14 @@ impl Reading {
 
 impl Named {
     fn raw(&self) -> RawHost {
-        let nowhere = || Spot { pointer: String::new(), place: None };
-        let tags = self.tags.iter().map(|text| Word { text: text.clone(), at: nowhere() }).collect();
+        let tag = |text: &String| Word { text: text.clone(), at: Spot::option(Some("--tags")) };
+        let tags = self.tags.iter().map(tag).collect();
         RawHost {
             address: Some(self.address.clone()),
             port: self.port,
             user: self.user.clone(),
             tags: Some(tags),
-            ..RawHost::new(&self.name, nowhere(), HostOrigin::Words)
+            ..RawHost::new(&self.name, Spot::option(None), HostOrigin::Words)
         }
     }
 }

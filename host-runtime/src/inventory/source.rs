@@ -173,7 +173,7 @@ pub(super) fn hosts(
             Weight::Note => Severity::Note,
         };
         let finding = Finding::error(code, &at.pointer, at.place, format!("{source}: {summary}"));
-        findings.push(Finding { severity, detail, ..finding });
+        findings.push(Finding { severity, detail, ..finding.behind(at.option) });
     }
     let mut hosts = Vec::new();
     let mut used = vec![false; templates.len()];

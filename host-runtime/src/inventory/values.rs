@@ -116,7 +116,7 @@ impl Reader<'_> {
         for (index, item) in self.list(entry, pointer, TEXT).unwrap_or_default().iter().enumerate() {
             let at = child(pointer, &index.to_string());
             if let Some(text) = self.text_of(item, &at) {
-                words.push(Word { text, at: Spot { pointer: at, place: Some(item.place) } });
+                words.push(Word { text, at: Spot::of(&at, item.place) });
             }
         }
         words

@@ -111,13 +111,13 @@ pub(super) fn read(text: &str) -> Result<(Node, Vec<Finding>), Vec<Finding>> {
                 let place = place(*error.marker());
                 // The parser has a limit of its own, which flow style meets first.
                 if error.info().contains("recursion limit") {
-                    return too_deep(place);
+                    return Box::new(too_deep(place));
                 }
-                builder.no_yaml(error.info(), place)
+                Box::new(builder.no_yaml(error.info(), place))
             })
             .and_then(|(event, span)| builder.take(event, place(span.start)));
         if let Err(last) = taken {
-            builder.findings.push(last);
+            builder.findings.push(*last);
             return Err(builder.findings);
         }
     }
@@ -175,10 +175,11 @@ struct Open {
 }
 
 impl Builder {
-    fn take(&mut self, event: Event<'_>, place: Place) -> Result<(), Finding> {
+    fn take(&mut self, event: Event<'_>, place: Place) -> Result<(), Box<Finding>> {
         match event {
             Event::DocumentStart(_) if self.root.is_some() => {
-                Err(Finding::error("second-document", "", place, "a second document begins here: only one is read"))
+                let summary = "a second document begins here: only one is read";
+                Err(Finding::error("second-document", "", place, summary).into())
             }
             Event::SequenceStart(anchor, tag) => self.open(anchor, tag.as_deref(), place, Value::List(Vec::new())),
             Event::MappingStart(anchor, tag) => self.open(anchor, tag.as_deref(), place, Value::Map(Vec::new())),
@@ -200,7 +201,7 @@ impl Builder {
                 // The parser knows the anchor already while its own content is being read.
                 let Some(size) = self.anchors.get(&anchor).map(|(_, size)| *size) else {
                     let summary = "an alias stands inside the value that it names";
-                    return Err(Finding::error("yaml-syntax", &self.pointer(), place, summary));
+                    return Err(Finding::error("yaml-syntax", &self.pointer(), place, summary).into());
                 };
                 self.nodes = self.afford(self.nodes + size, place)?;
                 let node = self.anchors[&anchor].0.clone();
@@ -226,12 +227,12 @@ impl Builder {
         Finding::error("yaml-syntax", "", place, format!("this is not YAML: {said}")).detail(detail)
     }
 
-    fn afford(&self, nodes: usize, place: Place) -> Result<usize, Finding> {
+    fn afford(&self, nodes: usize, place: Place) -> Result<usize, Box<Finding>> {
         if nodes <= MAX_NODES {
             return Ok(nodes);
         }
         let summary = format!("the file has more than {MAX_NODES} values, counting what its aliases expand to");
-        Err(Finding::error("too-large", &self.pointer(), place, summary))
+        Err(Finding::error("too-large", &self.pointer(), place, summary).into())
     }
 
     /// Whether the tag says that a scalar is text. Only YAML's own tags are known.
@@ -249,10 +250,10 @@ impl Builder {
         true
     }
 
-    fn open(&mut self, anchor: usize, tag: Option<&Tag>, place: Place, value: Value) -> Result<(), Finding> {
+    fn open(&mut self, anchor: usize, tag: Option<&Tag>, place: Place, value: Value) -> Result<(), Box<Finding>> {
         self.tag(tag, place);
         if self.stack.len() == MAX_DEPTH {
-            return Err(too_deep(place));
+            return Err(too_deep(place).into());
         }
         let (before, pointer) = (self.nodes, self.pointer());
         self.nodes = self.afford(self.nodes + 1, place)?;
@@ -270,7 +271,7 @@ impl Builder {
         }
     }
 
-    fn close(&mut self, anchor: usize, size: usize, node: Node) -> Result<(), Finding> {
+    fn close(&mut self, anchor: usize, size: usize, node: Node) -> Result<(), Box<Finding>> {
         if anchor > 0 {
             self.kept = self.afford(self.kept + size, node.place)?;
             self.anchors.insert(anchor, (node.clone(), size));
@@ -285,7 +286,7 @@ impl Builder {
             (Value::Map(entries), Some((key, place))) if key == MERGE => {
                 for entry in merged(node).ok_or_else(|| {
                     let summary = "`<<` takes a mapping, or a list of mappings";
-                    Finding::error("yaml-syntax", &pointer, place, summary)
+                    Box::new(Finding::error("yaml-syntax", &pointer, place, summary))
                 })? {
                     if !open.seen.contains_key(&entry.key) {
                         open.seen.insert(entry.key.clone(), (entries.len(), true));
@@ -313,7 +314,7 @@ impl Builder {
                 Value::Scalar(scalar) => open.key = Some((scalar.text, node.place)),
                 Value::List(_) | Value::Map(_) => {
                     let summary = "a key is a list or a mapping: a key must be text";
-                    return Err(Finding::error("yaml-syntax", &pointer, node.place, summary));
+                    return Err(Finding::error("yaml-syntax", &pointer, node.place, summary).into());
                 }
             },
             (Value::Scalar(_), _) => {}

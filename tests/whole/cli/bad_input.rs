@@ -192,6 +192,47 @@ fn a_key_in_place_of_a_variables_name_is_never_repeated() {
 }
 
 #[test]
+fn without_a_file_each_finding_names_the_option_that_said_it_and_no_file() {
+    let bad = Bad::new();
+    fs::write(bad.site.dir().join("cut.json"), "{\"stagecraft_hosts\": {\"value\": [").unwrap();
+    fs::remove_file(bad.site.file()).unwrap();
+    let port = bad.site["app-1"].sshd().port();
+    let places = [format!("app-1=root@127.0.0.1:{port}"), "app-2=root@127.0.0.2".to_owned()];
+    let ran = |words: &[&str]| {
+        let ran = bad.site.cli(["plan"].iter().chain(words)).args(&places).run().unwrap();
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("stagecraft.yml"), "there is none: {}", ran.stderr);
+        ran
+    };
+    let wrong = ["--tailnet", "nodot", "--login-server", "x", "--set", "install.method=x", "--set", "instal.a=b"];
+    let tags = ["--tags", "Web!,tag:ok,app"];
+    insta::assert_snapshot!("bad_options", ran(&[&wrong[..], &tags].concat()).stderr);
+    insta::assert_snapshot!("bad_options_and_no_tailnet", ran(&["--set", "install.method=skip"]).stderr);
+    let list = ["--tailnet", "example.ts.net", "--hosts-from", "cut.json"];
+    insta::assert_snapshot!("bad_list", ran(&list).stderr);
+    let json = ran(&["--tailnet", "nodot", "--json"]).stdout;
+    let fault: serde_json::Value = json.lines().nth(1).map(|line| serde_json::from_str(line).unwrap()).unwrap();
+    assert_eq!(
+        (&fault["file"], &fault["findings"][0]["option"]),
+        (&serde_json::Value::Null, &"--tailnet".into()),
+        "{json}"
+    );
+    // Beside a file, too, the option is named, and it is the command line that is wrong.
+    fs::write(bad.site.file(), format!("{NETWORK}{}", bad.hosts)).unwrap();
+    let beside = bad.site.cli(["plan", &places[0], "--tags", "Web!"]).run().unwrap();
+    assert!(
+        beside.stderr.starts_with("error[bad-value]  --tags\n") && !beside.stderr.contains("labels"),
+        "{}",
+        beside.stderr
+    );
+    assert!(beside.stderr.contains("the command line: 1 error"), "{}", beside.stderr);
+    fs::remove_file(bad.site.file()).unwrap();
+    let none = bad.site.cli(["plan", "--tailnet", "example.ts.net"]).run().unwrap();
+    assert!(none.code == Some(1) && none.stderr.contains("names no host"), "{}", none.stderr);
+    assert_eq!(bad.site["app-1"].sshd().connections(), 0, "nobody is connected to");
+}
+
+#[test]
 fn values_that_cannot_be() {
     let bad = Bad::new();
     let hosts = |lines: &str| format!("{NETWORK}infra:\n  hosts:\n    dev:\n{lines}");

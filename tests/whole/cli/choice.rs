@@ -205,7 +205,7 @@ fn without_a_file_the_command_line_says_where_the_host_is_and_what_is_told_next_
         (vec!["plan", &named], "does not say which network"),
         (vec!["plan"], "stagecraft-net init"),
         (vec!["plan", &place, "--tailnet", "example.ts.net"], "needs a name"),
-        (vec!["plan", &place, "--name", "app-2", "--tailnet", "nodot"], "behind --tailnet"),
+        (vec!["plan", &place, "--name", "app-2", "--tailnet", "nodot"], "error[bad-value]  --tailnet"),
     ] {
         let ran = site.cli(&words).run().unwrap();
         assert_eq!(ran.code, Some(1), "{words:?}");

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use boundary::inventory::{host_label, is_address, is_user};
 use clap::{Args, ValueEnum};
@@ -272,7 +272,7 @@ fn place(word: &str, name: Option<&str>) -> Result<Named, String> {
 
 /// Keeps what a run left to do, for `--limit @failed` and `@drift`; a note, where that could not be done.
 pub(crate) fn remember(
-    file: &Path,
+    file: Option<String>,
     global: &Global,
     leaving: bool,
     act: Act,
@@ -285,7 +285,7 @@ pub(crate) fn remember(
     }
     let records = Records::of_user()?;
     let results = hosts.iter().map(|host| host.name.as_str()).zip(results);
-    let error = records.add(file, &global.env, results).err()?;
+    let error = records.add(&global.config, &global.env, results).err()?;
     let finding = Finding {
         severity: Severity::Note,
         code: "not-kept".to_owned(),
@@ -293,8 +293,9 @@ pub(crate) fn remember(
         detail: Some("means: @failed and @drift stand for what an earlier run left".to_owned()),
         pointer: String::new(),
         place: None,
+        option: None,
     };
-    Some(Event::Notice { file: file.display().to_string(), finding })
+    Some(Event::Notice { file, finding })
 }
 
 #[cfg(test)]

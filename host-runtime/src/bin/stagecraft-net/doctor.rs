@@ -103,7 +103,8 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Exit {
     };
     let mut notices = project.notices();
     notices.extend(given.notices);
-    let (file, provider) = (project.inventory.file().display().to_string(), project.inventory.provider().to_owned());
+    let file = project.inventory.file().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
+    let provider = project.inventory.provider().to_owned();
     let over = project.over_ssh(global, &hosts, Trust::Strict).ask_passphrases(passphrase::asker(cancel.clone()));
     let names = hosts.iter().map(|host| host.name.clone()).collect();
     let report = match project.begin(global, "doctor", &args.hosts, names) {

@@ -78,7 +78,7 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
     };
     let over = project.over_ssh(global, &hosts, trust).ask_passphrases(passphrase::asker(cancel.clone()));
     let Project { inventory, network, words, .. } = project;
-    let file = inventory.file().to_owned();
+    let file = inventory.file().map(|file| file.display().to_string());
     let options = again(global, &[]);
     let mut again = next(global, order.hosts, &hosts);
     if order.command == "plan" && !order.allow.is_empty() {
@@ -159,8 +159,7 @@ pub(crate) fn run(global: &Global, order: Order<'_>) -> Exit {
         approve::remember(&plan);
         report.tell(Event::Digest(plan));
     }
-    if let Some(notice) =
-        choice::remember(&file, global, (order.goal)(&hosts[0]) == Goal::Absent, act, &hosts, &results)
+    if let Some(notice) = choice::remember(file, global, (order.goal)(&hosts[0]) == Goal::Absent, act, &hosts, &results)
     {
         report.tell(notice);
     }

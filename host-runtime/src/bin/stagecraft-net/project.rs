@@ -27,6 +27,9 @@ use crate::report::{Context, Look, Report};
 /// Stack of the thread that loads the providers, which may have to be compiled: as much as a process begins with.
 const LOADING: usize = 8 << 20;
 
+/// The code of what a config must have and has not.
+const MISSING_KEY: &str = "missing-key";
+
 /// The project's file, where none is named.
 pub(crate) const DEFAULT_FILE: &str = "stagecraft.yml";
 
@@ -51,10 +54,21 @@ impl From<LoadError> for Stop {
         match error {
             LoadError::Invalid(invalid) => {
                 let errors = invalid.findings.iter().filter(|one| one.severity == Severity::Error).count();
-                let message =
-                    format!("{}: {errors} error{}", invalid.file.display(), if errors == 1 { "" } else { "s" });
-                let (file, findings) = (Some(invalid.file), invalid.findings);
-                Self { fault: Fault::Config, message, file, findings }
+                let told = |one: &Finding| one.severity == Severity::Error && one.option.is_none();
+                let subject = match &invalid.file {
+                    Some(file) if invalid.findings.iter().any(told) => file.display().to_string(),
+                    _ => "the command line".to_owned(),
+                };
+                let message = format!("{subject}: {errors} error{}", if errors == 1 { "" } else { "s" });
+                let mut findings = invalid.findings;
+                if invalid.file.is_none() {
+                    let hint = format!("do: say it with {}", options());
+                    for finding in findings.iter_mut().filter(|one| one.code == MISSING_KEY) {
+                        let detail = finding.detail.iter().cloned().chain([hint.clone()]);
+                        finding.detail = Some(detail.collect::<Vec<_>>().join("\n"));
+                    }
+                }
+                Self { fault: Fault::Config, message, file: invalid.file, findings }
             }
             LoadError::Source(failed) => {
                 let place = failed.place.map_or(String::new(), |place| format!("{}:{place}  ", failed.file.display()));
@@ -75,6 +89,12 @@ pub(crate) struct Project {
     ahead: Option<Ahead>,
     /// The hosts that were named; all when empty.
     names: Vec<String>,
+}
+
+/// The options that say which network is meant.
+fn options() -> String {
+    let all: Vec<String> = config_options().map(|one| format!("--{}", one.name)).collect();
+    format!("{}, --set KEY=VALUE", all.join(", "))
 }
 
 /// The built-in providers.
@@ -110,9 +130,8 @@ impl Project {
                 reading = reading.without_file();
             }
         } else if !is_there(global) && hosts.iter().any(|host| host.typed.is_some()) {
-            let options: Vec<String> = config_options().map(|one| format!("--{}", one.name)).collect();
             let message = "there is no stagecraft.yml here, and the command line does not say which network is meant";
-            let hint = format!("do: say it with {}\n{{run init}} writes a file to begin with", options.join(", "));
+            let hint = format!("do: say it with {}\n{{run init}} writes a file to begin with", options());
             return Err(Stop::new(Fault::Usage, format!("{message}\n{hint}")));
         }
         let mut names = Vec::new();
@@ -170,8 +189,13 @@ impl Project {
             return Err(Stop::new(Fault::Usage, wrong.join("\n")));
         }
         if hosts.is_empty() {
-            let (file, environment) = (self.inventory.file().display(), self.inventory.environment());
-            let message = format!("{file}: environment `{environment}` has no hosts");
+            let environment = self.inventory.environment();
+            let Some(file) = self.inventory.file() else {
+                let message = "the command line names no host, and there is no file that does\n\
+                               do: name hosts as [NAME=][USER@]ADDRESS[:PORT], or a list of them with --hosts-from";
+                return Err(Stop::new(Fault::Usage, message));
+            };
+            let message = format!("{}: environment `{environment}` has no hosts", file.display());
             let hint = format!(
                 "do: list them under infra.hosts.{environment}, name a list of them under infra.inventory or with \
                  --hosts-from, or choose another environment with -e/--env"
@@ -236,7 +260,7 @@ impl Project {
 
     /// Warnings and notes about the file, ours and the provider's.
     pub(crate) fn notices(&self) -> Vec<Event> {
-        let file = self.inventory.file().display().to_string();
+        let file = self.inventory.file().map(|file| file.display().to_string());
         let said = self.inventory.remarks(self.network.notes());
         let findings = self.inventory.notes().iter().cloned().chain(said);
         findings.map(|finding| Event::Notice { file: file.clone(), finding }).collect()

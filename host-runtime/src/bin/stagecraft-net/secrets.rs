@@ -143,8 +143,9 @@ fn notice(source: &Source) -> Option<Event> {
         detail: Some("do: chmod go= it, unless it is handed in by a container's own means".to_owned()),
         pointer: String::new(),
         place: None,
+        option: Some("--secret".to_owned()),
     };
-    Some(Event::Notice { file: "--secret".to_owned(), finding })
+    Some(Event::Notice { file: None, finding })
 }
 
 #[cfg(test)]

@@ -295,9 +295,17 @@ fn without_a_file_the_command_line_says_all_of_it_and_findings_name_the_option()
     let right = reading().set("domain", "x.net", "--domain").set("default_tags", "[t:a, t:b]", "--set default_tags");
     let (inventory, ()) = right.load(demo).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(brief(inventory.hosts()), ["app-1 203.0.113.7 root None [] [t:a+t:b+t:web] "]);
-    assert_eq!(inventory.whence("/domain"), "--domain");
+    assert_eq!((inventory.whence("/domain"), inventory.whence("/key_env")), ("--domain".into(), "by default".into()));
     let wrong = reading().set("install.verison", "true", "--set install.verison").set("key_env", "a-b", "--key");
     insta::assert_snapshot!(list(&invalid(wrong.load(demo).expect_err("no domain")).findings));
+    let tags = |name: &str| {
+        let (name, address) = (name.to_owned(), name.to_owned());
+        Named { name, address, tags: vec!["web".to_owned()], ..Named::default() }
+    };
+    let wrong = reading().set("domain", "x.net", "--domain").host(tags("app-2")).host(tags("app-1"));
+    let wrong = invalid(wrong.load(demo).expect_err("a bad tag"));
+    assert_eq!(list(&wrong.findings), "Error[bad-tag] --tags \n  \"web\" is no tag: it must begin with t:\n");
+    assert_eq!((wrong.file.as_deref(), wrong.to_string().starts_with("the command line: ")), (None, true));
     let wrong = reading().set("domain", "x.net", "--domain").list("cut.json", HOSTS.as_bytes()[..90].to_vec());
     insta::assert_snapshot!(list(&invalid(wrong.load(demo).expect_err("a cut list")).findings));
 }

@@ -23,8 +23,8 @@ pub(super) struct Course {
     pub(super) begun: BTreeMap<String, Vec<String>>,
     /// The members that were seen, also of hosts that failed then.
     seen: BTreeMap<String, Node>,
-    /// What is remarked about the project's file, with the file.
-    pub(super) findings: Vec<(String, Finding)>,
+    /// What is remarked about the project's file, with the file where there is one.
+    pub(super) findings: Vec<(Option<String>, Finding)>,
     /// Why the run did not get as far as its hosts.
     pub(super) fault: Option<String>,
     pub(super) counts: Counts,
@@ -54,7 +54,6 @@ impl Course {
             }
             Event::Fault { message, file, findings, .. } => {
                 self.fault = Some(message.clone());
-                let file = file.clone().unwrap_or_default();
                 self.findings.extend(findings.iter().map(|finding| (file.clone(), finding.clone())));
             }
             Event::End { counts, exit, millis } => {

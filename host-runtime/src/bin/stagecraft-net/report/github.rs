@@ -65,7 +65,7 @@ impl<E: Write> Github<E> {
         let annotation = |group: &Failing<'_>| {
             let place = group.pointer().zip(inventory).and_then(|(pointer, inventory)| {
                 let at = inventory.locate(pointer).ok()?;
-                Some(self.place(&inventory.file().display().to_string(), at.line, at.column))
+                Some(self.place(&inventory.file()?.display().to_string(), at.line, at.column))
             });
             let block = group.block(&self.context, false, false).render(None, false);
             Annotation {
@@ -80,7 +80,12 @@ impl<E: Write> Github<E> {
     fn end(&mut self) {
         let findings: Vec<_> = self.course.findings.drain(..).collect();
         for (file, finding) in &findings {
-            let place = finding.place.map_or_else(Vec::new, |at| self.place(file, at.line, at.column));
+            let at = file.as_deref().zip(finding.place);
+            let place = at.map_or_else(Vec::new, |(file, at)| self.place(file, at.line, at.column));
+            let title = match &finding.option {
+                Some(option) => format!("{}: {option}", finding.code),
+                None => finding.code.clone(),
+            };
             let detail = finding.detail.as_deref().unwrap_or_default();
             let text = format!("{}\n{}", finding.summary, advice::plain(detail, &[], &self.context.options));
             let level = match finding.severity {
@@ -88,7 +93,7 @@ impl<E: Write> Github<E> {
                 Severity::Warning => "warning",
                 Severity::Note => "notice",
             };
-            self.annotate(level, &place, &finding.code, text.trim_end());
+            self.annotate(level, &place, &title, text.trim_end());
         }
         if let (Some(fault), true) = (self.course.fault.clone(), findings.is_empty()) {
             self.annotate("error", &[], "stagecraft-net", &advice::plain(&fault, &[], &self.context.options));
@@ -177,6 +182,7 @@ mod tests {
             detail: None,
             pointer: "/x".to_owned(),
             place: Some(Place { line: 4, column: 3 }),
+            option: None,
         };
         let file = Some("/home/runner/work/x/x/conf/a,b.yml".to_owned());
         let fault = Event::Fault { fault: Fault::Config, message: "1 error".to_owned(), file, findings: vec![finding] };

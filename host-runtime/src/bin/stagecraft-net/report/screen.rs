@@ -326,9 +326,8 @@ impl<O: Write, E: Write> Screen<O, E> {
         groups.iter().map(|group| group.block(&self.context, all, self.look.color.1)).collect()
     }
 
-    fn finding(&mut self, file: &str, finding: &Finding) {
-        let place = finding.place.map_or(String::new(), |place| format!(":{place}"));
-        let subject = format!("{file}{place}  {}", finding.pointer);
+    fn finding(&mut self, file: Option<&str>, finding: &Finding) {
+        let subject = format!("{}  {}", finding.whence(file), finding.pointer);
         let color = self.look.color.1;
         let mut block = Block::new(severity(finding.severity), &finding.code, subject.trim_end(), color);
         block.lead(finding.summary.clone());
@@ -338,7 +337,7 @@ impl<O: Write, E: Write> Screen<O, E> {
 
     fn fault(&mut self, fault: Fault, message: &str, file: Option<&str>, findings: &[Finding]) {
         for finding in findings {
-            self.finding(file.unwrap_or("the file"), finding);
+            self.finding(file, finding);
         }
         let line = if findings.is_empty() {
             let kind = match fault {
@@ -450,7 +449,7 @@ impl<O: Write + Send, E: Write + Send> Reader for Screen<O, E> {
                 self.progress =
                     drawn.then(|| Progress::new(self.hosts.len(), change, self.look.color.1, Instant::now()));
             }
-            Event::Notice { file, finding } => self.finding(&file, &finding),
+            Event::Notice { file, finding } => self.finding(file.as_deref(), &finding),
             Event::Planned { host, facts, node, .. } if self.context.answer.replaces_changes() => {
                 self.seen.insert(host, (facts, node));
             }

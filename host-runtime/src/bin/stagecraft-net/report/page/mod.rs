@@ -90,8 +90,8 @@ impl Page {
     /// Of a run that has ended.
     pub(super) fn of(course: &Course, context: &Context) -> Self {
         let mut about = vec![("When", context.now.strftime("%Y-%m-%d %H:%M UTC").to_string())];
-        if let Some(inventory) = &context.inventory {
-            about.push(("Project", inventory.file().display().to_string()));
+        if let Some(file) = context.inventory.as_ref().and_then(|inventory| inventory.file()) {
+            about.push(("Project", file.display().to_string()));
         }
         if let Some(provider) = &course.provider {
             about.push(("Provider", format!("{} {}, {}", provider.id, provider.version, provider.digest)));
@@ -125,12 +125,11 @@ fn findings<'c>(
     which: impl Fn(Severity) -> bool + 'c,
 ) -> impl Iterator<Item = Block> + 'c {
     course.findings.iter().filter(move |(_, finding)| which(finding.severity)).map(|(file, finding)| {
-        let place = finding.place.map(|place| format!(":{place}")).unwrap_or_default();
         let detail = finding.detail.as_deref().unwrap_or_default();
         let mut text = super::block::Block::new("", "", "", false);
         text.lead(finding.summary.clone());
         text.detail(&super::advice::render(detail, &[], &context.options));
-        Block { kind: finding.code.clone(), subject: format!("{file}{place}"), text: lines(&text) }
+        Block { kind: finding.code.clone(), subject: finding.whence(file.as_deref()), text: lines(&text) }
     })
 }
 

@@ -136,7 +136,7 @@ fn what_only_warns_is_not_among_what_failed_and_a_line_without_keys_is_none() {
     let parsed = stagecraft_net::inventory::parse(text, "stagecraft.yml".as_ref(), "prod", |_, _| Ok(()));
     let finding = parsed.expect("it is right").0.notes()[0].clone();
     let mut course = Course::default();
-    course.note(&Event::Notice { file: "stagecraft.yml".to_owned(), finding });
+    course.note(&Event::Notice { file: Some("stagecraft.yml".to_owned()), finding });
     let page = Page { never: 2, ..Page::of(&course, &Context::default()) };
     for text in [html::render(&page), markdown::render(&page)] {
         assert!(text.contains("Warnings about the file") && text.contains("same-address"), "{text}");

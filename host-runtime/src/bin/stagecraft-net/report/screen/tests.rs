@@ -269,6 +269,7 @@ fn a_file_that_is_wrong_is_told_finding_by_finding_with_its_places() {
             detail: detail.map(str::to_owned),
             pointer: pointer.to_owned(),
             place: line.map(|line| Place { line, column: 3 }),
+            option: None,
         };
     let findings = vec![
         finding(

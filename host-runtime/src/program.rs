@@ -244,9 +244,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let pid = dir.path().join("pid");
         let line = format!("trap '' TERM; sleep 300 & echo $! >{}; wait", pid.display());
-        let error = ask(&mut sh(&line), 1 << 20, &soon(Duration::from_millis(200))).expect_err("it never ends");
+        let error = ask(&mut sh(&line), 1 << 20, &soon(Duration::from_secs(2))).expect_err("it never ends");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(start.elapsed() < Duration::from_secs(5));
+        assert!(start.elapsed() < Duration::from_secs(20));
         let child = std::fs::read_to_string(pid).expect("a pid").trim().to_owned();
         // Killed; a busy machine takes a moment to end it, and whoever adopted it may not have reaped it yet.
         let gone = || {

@@ -125,7 +125,7 @@ fn a_failure_without_a_word_still_says_what_one_can_do() {
 
 #[test]
 fn a_machine_that_answers_without_sense_is_told_as_that() {
-    let (ran, _) = lies::tell(&lies::liar(), "begin; begin; both tar; both end", "up");
+    let (ran, _) = lies::tell(&lies::liar(), "begin; begin; both tar; both end", "up", lies::LONG);
     insta::assert_snapshot!("other", failed(&ran, "other", "nothing", &[]));
 }
 

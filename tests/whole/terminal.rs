@@ -81,8 +81,8 @@ fn a_terminal_that_becomes_narrower_is_drawn_on_as_narrow_as_it_is() {
     let hang = sshd::Options { force_command: Some("exec sleep 600".to_owned()), ..sshd::Options::default() };
     let machine = Machine::installed("app-1", RELEASE);
     site.host("app-1", Spec { sshd: hang, ..Spec::of(machine) }).unwrap();
-    let resize = "sleep 2; stty cols 20 rows 5 </dev/tty";
-    let (code, written) = site.cli(["plan", "--timeout", "6s"]).on_terminal((100, 30), Some(resize)).unwrap();
+    let resize = "sleep 4; stty cols 20 rows 5 </dev/tty";
+    let (code, written) = site.cli(["plan", "--timeout", "12s"]).on_terminal((100, 30), Some(resize)).unwrap();
     assert_eq!(code, Some(10), "{written}");
     let drawn: Vec<&str> = written.split(DRAWN).filter(|text| text.contains("0/1")).collect();
     assert!(drawn.first().is_some_and(|text| text.contains('─')), "there is room for a bar: {drawn:?}");

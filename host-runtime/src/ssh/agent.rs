@@ -278,7 +278,7 @@ mod tests {
         let waiter = std::thread::spawn(move || agent.identities(&until).unwrap_err().kind());
         cancel.cancel();
         assert_eq!(waiter.join().expect("no panic"), ErrorKind::TimedOut);
-        assert!(start.elapsed() < Duration::from_secs(1));
+        assert!(start.elapsed() < Duration::from_secs(20));
         drop(done);
     }
 

@@ -19,6 +19,8 @@ use stagecraft_net::until::{Cancel, Until};
 
 /// Long enough for a loaded machine; what should be over sooner has a limit of its own.
 const LONG: Duration = Duration::from_secs(60);
+/// What does not wait for [`LONG`] is over by then, on a loaded machine too.
+const PROMPT: Duration = Duration::from_secs(20);
 
 fn within(limit: Duration) -> Until {
     Until::after(limit, &Cancel::new().expect("an eventfd"))

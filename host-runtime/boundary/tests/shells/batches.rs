@@ -5,7 +5,7 @@ use std::time::Duration;
 use boundary::answer::Answer;
 use boundary::command::{Chunk, Condition, Ending, Mode};
 
-use crate::machine::{Machine, Shell, With, bytes, command, out, posix_shells, secret, sh};
+use crate::machine::{DEADLINE, Machine, Shell, With, bytes, command, out, posix_shells, secret, sh};
 
 const KEY: &[u8] = b"tskey-auth-k'%s\\n$(id)-'x";
 
@@ -74,16 +74,30 @@ fn a_run_feeds_frames_and_judges_each_command_by_itself() {
 fn probes_run_side_by_side_and_are_answered_in_order() {
     for shell in posix_shells() {
         let machine = Machine::new(shell);
+        // Each waits until all of them have begun.
+        let met = machine.path("met");
+        std::fs::create_dir(&met).unwrap();
         let mut commands: Vec<_> = (0..8)
-            .map(|k| sh(&format!("sleep 0.3; head -c {} /dev/zero; printf x; echo {k} >&2; exit {k}", k * 1000)))
+            .map(|k| {
+                sh(&format!(
+                    "cd {}; : > {k}; until [ -e 0 -a -e 1 -a -e 2 -a -e 3 -a -e 4 -a -e 5 -a -e 6 -a -e 7 ]; do sleep 0.05; done
+                     head -c {} /dev/zero; printf x; echo {k} >&2; exit {k}",
+                    met.display(),
+                    k * 1000
+                ))
+            })
             .collect();
         commands.push(command(&["yes"]).timeout(Duration::from_secs(20)));
-        commands.push(sh("setsid sleep 3 & echo started"));
+        commands.push(sh("setsid sleep 300 & echo $! >&2; echo started"));
         commands.push(command(&["cat"]).stdin(&[bytes(b"got: "), Chunk::StdoutOf(9)]));
         commands.push(command(&["cat"]).stdin(&[Chunk::StdoutOf(3)]));
         let started = std::time::Instant::now();
         let ran = machine.ran(Mode::Probe, &commands);
-        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        let took = started.elapsed();
+        let stays = String::from_utf8_lossy(&ran.outputs[9].stderr.head).trim().parse().expect("the id of what stays");
+        rustix::process::kill_process(rustix::process::Pid::from_raw(stays).unwrap(), rustix::process::Signal::KILL)
+            .unwrap();
+        assert!(took < DEADLINE, "what stays is not waited for: {took:?}");
         for (k, output) in ran.outputs[..8].iter().enumerate() {
             assert_eq!(output.ending, Ending::Exited(u8::try_from(k).unwrap()), "{}", shell.name);
             assert_eq!(output.stdout.head.len(), k * 1000 + 1);

@@ -5,7 +5,8 @@
 use crate::port::{Ending, Output};
 
 /// A foreign text on one line, cut after 300 characters. Of the two times that Go tells of a certificate, only which comes
-/// first is left: a time of day would make each run's text another one.
+/// first is left, and of what apt and its verifier say of a package source, not how long it is: a time of day would make
+/// each run's text another one.
 #[must_use]
 pub fn shown(text: &str) -> String {
     const MOST: usize = 300;
@@ -14,6 +15,18 @@ pub fn shown(text: &str) -> String {
     if let Some(at) = times {
         let which = if words.get(at + 4) == Some(&"before") { "(it is before that)" } else { "(it is after that)" };
         words.splice(at..at + 6, ["by", "the", "host's", "clock", which]);
+    }
+    // apt: `is not valid yet (invalid for another 2h 59min 50s).`, `is expired (invalid since 2d 0h 0min 0s).`
+    if let Some(at) = words.windows(2).position(|two| matches!(two, ["(invalid", "for" | "since"]))
+        && let Some(long) = words.iter().skip(at).position(|word| word.ends_with(")."))
+        && let Some(before) = at.checked_sub(1).and_then(|before| words.get(before).copied())
+    {
+        let end = if before == "yet" { "yet." } else { "expired." };
+        words.splice(at - 1..=at + long, [end]);
+    }
+    // sqv, by which newer releases of apt look at signatures: `Not live until 2026-08-09T20:52:39Z`
+    if let Some(at) = words.windows(3).position(|three| matches!(three, ["Not", "live", "until"])) {
+        words.splice(at..words.len().min(at + 4), ["Not", "live", "yet"]);
     }
     let line = words.join(" ");
     match line.char_indices().nth(MOST) {
@@ -42,7 +55,8 @@ pub fn why(output: &Output) -> String {
     }
 }
 
-/// How the clock of a host and a certificate disagree, where a failure is about that: what it amounts to.
+/// How the clock of a host and a certificate, or the index of a package source, disagree, where a failure is about that:
+/// what it amounts to. `error` is as [`shown`] gives it.
 #[must_use]
 pub fn clock_trouble(error: &str) -> Option<&'static str> {
     // Go says both of every such certificate, and only the times tell which it is.
@@ -50,6 +64,12 @@ pub fn clock_trouble(error: &str) -> Option<&'static str> {
         Some("the clock of the host is behind, or the certificate is for later")
     } else if error.contains("certificate has expired") {
         Some("the clock of the host is ahead, or the certificate was not renewed")
+    } else if error.contains("Release file for ") && error.contains(" is not valid yet")
+        || error.contains("Not live yet")
+    {
+        Some("the clock of the host is behind, or the package source is dated later")
+    } else if error.contains("Release file for ") && error.contains(" is expired") {
+        Some("the clock of the host is ahead, or the package source is not kept up")
     } else {
         None
     }
@@ -130,6 +150,31 @@ mod tests {
         assert_eq!(why, "curl: (60) SSL certificate problem: certificate is not yet valid");
         assert!(clock_trouble(&why).unwrap().contains("is behind"));
         assert_eq!(clock_trouble("x509: certificate signed by unknown authority"), None);
+    }
+
+    #[test]
+    fn apts_word_about_the_clock_is_known_and_how_long_it_is_is_left_out() {
+        let of = |what: &str| {
+            shown(&format!(
+                "E: Release file for http://a/dists/b/InRelease {what}. Updates for this repository will not be applied."
+            ))
+        };
+        let behind = of("is not valid yet (invalid for another 6d 23h 59min 50s)");
+        assert_eq!(behind, of("is not valid yet"));
+        let ahead = of("is expired (invalid since 2d 0h 0min 0s)");
+        assert_eq!(ahead, of("is expired"));
+        let sqv = shown(
+            "  Sub-process /usr/bin/sqv returned an error code (1), error message is: Verifying signature: Not live until 2026-08-09T20:52:39Z",
+        );
+        assert!(sqv.ends_with("Verifying signature: Not live yet"), "{sqv}");
+        for (said, which) in [(&behind, "is behind"), (&ahead, "is ahead"), (&sqv, "is behind")] {
+            assert!(clock_trouble(said).unwrap().contains(which), "{said}");
+        }
+        assert_eq!(clock_trouble("E: The repository 'http://a b InRelease' is not signed."), None);
+        assert_eq!(clock_trouble("W: the key is expired"), None);
+        // Cut short, it is shown as it came.
+        assert_eq!(shown("(invalid for another"), "(invalid for another");
+        assert_eq!(shown("Not live until"), "Not live yet");
     }
 
     #[test]

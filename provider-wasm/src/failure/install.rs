@@ -131,6 +131,10 @@ pub fn script(run: &Output) -> Failure {
         return super::unsupported_os("a Linux that the install script does not know");
     }
     let why = text::why(run);
+    let clock = all.lines().map(text::shown).find_map(|line| {
+        let which = text::clock_trouble(&line)?;
+        Some((line, which))
+    });
     if is_interrupted(run) {
         Told {
             code: "install-interrupted",
@@ -150,6 +154,18 @@ pub fn script(run: &Output) -> Failure {
             wanted: "the lock of apt or dpkg, within the time that this run may wait",
             means: "another package run, often unattended-upgrades after a boot; this run waited for it",
             next: "see who, on the host:  ps -ef | grep -e apt -e dpkg\n  and let it finish",
+        }
+        .failed(run)
+    } else if let Some((said, which)) = clock {
+        // Before all that it may also look like: to a clock that is wrong, a good signature is none.
+        Told {
+            code: "install-clock",
+            error: &format!("by the host's clock a package source cannot be used: {said}"),
+            found: &said,
+            wanted: "a clock that is right, and package sources that are valid now",
+            means: &format!("{which}; {partly}"),
+            next: "the clock, on the host:  timedatectl\n  sudo timedatectl set-ntp true\n\
+                   the clock is right:  mend the package source that it names, or take it away",
         }
         .failed(run)
     } else if has("The installer cannot reach") {

@@ -424,6 +424,18 @@ fn every_recorded_install_is_told_for_what_it_is() {
             "an earlier run of dpkg was cut off and cannot be finished",
         ),
         ("dpkg-half-installed.txt", 0, "ok", ""),
+        (
+            "clock-behind.txt",
+            100,
+            "install-clock",
+            "bookworm-security/InRelease is not valid yet. Updates for this repository will not be applied.",
+        ),
+        (
+            "clock-ahead.txt",
+            100,
+            "install-clock",
+            "bookworm-security/InRelease is expired. Updates for this repository will not be applied.",
+        ),
         ("otherrepo-unsigned.txt", 100, "install-repository", "debian trixie InRelease' is not signed"),
         ("diskfull30.txt", 100, "install-disk", "the disk is full"),
         ("diskfull48.txt", 100, "install-disk", "the disk is full"),

@@ -213,4 +213,20 @@ fn a_bastion_comes_before_the_hosts_behind_it_and_a_fingerprint_speaks_for_it_to
     assert_eq!(plan.code, Some(0), "{}", plan.stderr);
     // Two looks at keys and two plans, over the bastion each.
     assert_eq!(reached(&site), 4);
+
+    // By a person's own word it is two questions, and the first one says so and why.
+    fs::write(site.known_hosts(), "").unwrap();
+    let refuse = [("[yes/no] ", "no")];
+    let (code, shown) = on_terminal(site.dir(), &["trust", "--accept-new"], &[], &refuse);
+    assert_eq!((code, shown.matches("[yes/no]").count()), (Some(10), 1), "{shown}");
+    assert_eq!((reached(&site), known(&site).as_str()), (4, ""), "nobody logs in at a bastion that was refused");
+    let (code, shown) = on_terminal(site.dir(), &["trust", "--accept-new"], &[], &[("[yes/no] ", "yes"); 2]);
+    assert_eq!((code, shown.matches("[yes/no]").count()), (Some(0), 2), "{shown}");
+    let shown = shown.replace('\r', "");
+    let first = shown.split("[yes/no]").next().unwrap();
+    let said = "\n2 hosts behind it cannot be looked at before: nobody logs in at a jump host that is not trusted.\n\
+                Those whose key nobody speaks for come next, in one more table.\nTrust this key";
+    assert!(first.contains(&format!("{}{said}", print(&bastion))), "{shown}");
+    assert!(!shown.split("[yes/no]").nth(1).unwrap().contains("behind"), "nothing comes after that: {shown}");
+    assert_eq!(known(&site).lines().count(), 3, "{}", known(&site));
 }

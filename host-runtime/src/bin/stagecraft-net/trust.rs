@@ -1,9 +1,10 @@
 //! `trust`: makes the keys of hosts known, all at once.
 //!
 //! Who says that a key is a host's: the inventory, a file of keys or fingerprints, the person's own files of known hosts,
-//! or the person at the terminal, asked once with one table of all. Nothing is trusted that nobody spoke for, and a key that contradicts what is known only
-//! with `--replace`. Jump hosts come first, those in front before those behind: nobody logs in at one that is not trusted
-//! to look at what is behind it. Not for: certificates, which need no line of their own.
+//! or the person at the terminal, asked once with one table of all. Nothing is trusted that nobody spoke for, and a key
+//! that contradicts what is known only with `--replace`. Jump hosts come first, those in front before those behind, each
+//! with a question of its own that says what follows: nobody logs in at one that is not trusted to look at what is behind
+//! it. Not for: certificates, which need no line of their own.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -95,10 +96,11 @@ pub(crate) fn run(global: &Global, args: &Trust) -> Exit {
 
     let mut trusted = Vec::new();
     let mut results = Vec::new();
+    let behind = jumps.iter().filter(|jumps| !jumps.is_empty()).count();
     for round in &rounds {
         let ask = Ask { over: &over, named: &named, args, trusted: &trusted };
         let mut found = each(round.len(), &limits, &cancel, |one, gates, until| ask.one(&round[one], gates, until));
-        if !global.dry_run && !confirmed(args, round, &found, &cancel) {
+        if !global.dry_run && !confirmed(args, round, behind, &found, &cancel) {
             for one in &mut found {
                 if matches!(one, Found::New { by_word: true, .. }) {
                     *one = Found::Failed(Failed::host(Kind::HostKey, "you did not say that its key is right", None));
@@ -413,8 +415,9 @@ fn tell(report: &crate::report::Report, host: &str, found: &Found) {
     }
 }
 
-/// Whether the person takes the keys that nobody else speaks for, all in one table.
-fn confirmed(args: &Trust, asked: &[Asked<'_>], found: &[Found], cancel: &Cancel) -> bool {
+/// Whether the person takes the keys that nobody else speaks for, all in one table. `behind`: so many hosts are behind jump
+/// hosts, whose keys are not known before those are passed.
+fn confirmed(args: &Trust, asked: &[Asked<'_>], behind: usize, found: &[Found], cancel: &Cancel) -> bool {
     let width = asked.iter().map(|one| one.name.len()).max().unwrap_or_default();
     let mut table = String::new();
     let mut count = 0;
@@ -432,6 +435,14 @@ fn confirmed(args: &Trust, asked: &[Asked<'_>], found: &[Found], cancel: &Cancel
         return true;
     }
     let them = if count == 1 { "this key, compared with what the machine itself says" } else { "all of these keys" };
+    if asked.iter().any(|one| matches!(one.at, At::Jump(_))) {
+        let it = if count == 1 { "it" } else { "them" };
+        let hosts = if behind == 1 { "1 host".to_owned() } else { format!("{behind} hosts") };
+        table += &format!(
+            "{hosts} behind {it} cannot be looked at before: nobody logs in at a jump host that is not trusted.\r\n\
+             Those whose key nobody speaks for come next, in one more table.\r\n"
+        );
+    }
     let answer = passphrase::ask_shown(&format!("{table}Trust {them}? [yes/no]"), cancel);
     answer.is_some_and(|answer| matches!(answer.trim().to_ascii_lowercase().as_str(), "yes" | "y"))
 }

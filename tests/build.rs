@@ -1,5 +1,5 @@
-//! Builds the bad guests for the tests of the sandbox (`tests/whole/guests`): one crate, once plain and once with each
-//! thing that a provider must not import.
+//! Builds the guests for the tests of the sandbox (`tests/whole/guests`): the bad ones, one crate, once plain and once with
+//! each thing that a provider must not import; and the example that shows how a provider is written.
 
 use std::path::PathBuf;
 
@@ -12,11 +12,18 @@ fn main() {
     let root = here.parent().unwrap_or_else(|| nested::stop("the crate `lab` stands in no workspace"));
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=../host-runtime/build/nested.rs");
-    for source in ["tests/guests/src", "tests/guests/Cargo.toml", "wit", "Cargo.lock", "Cargo.toml"] {
+    for source in
+        ["tests/guests/src", "tests/guests/Cargo.toml", "examples/provider", "wit", "Cargo.lock", "Cargo.toml"]
+    {
         println!("cargo::rerun-if-changed={}", root.join(source).display());
     }
-    for (name, features) in [("BAD_GUEST", &[][..]), ("BAD_GUEST_FILES", &["files"]), ("BAD_GUEST_CLOCK", &["clock"])] {
-        let built = nested::component(root, "bad-guests", features, &out.join("guests"));
+    for (name, package, features) in [
+        ("BAD_GUEST", "bad-guests", &[][..]),
+        ("BAD_GUEST_FILES", "bad-guests", &["files"]),
+        ("BAD_GUEST_CLOCK", "bad-guests", &["clock"]),
+        ("EXAMPLE_PROVIDER", "beacon", &[]),
+    ] {
+        let built = nested::component(root, package, features, &out.join("guests"));
         // The next build takes its place.
         let kept = out.join(name).with_extension("wasm");
         std::fs::copy(&built, &kept)

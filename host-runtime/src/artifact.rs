@@ -277,6 +277,32 @@ pub enum ArtifactError {
     },
 }
 
+/// The bytes of a component with its descriptor in the section where an artifact has it: what the author of a provider does
+/// last. `descriptor` is JSON; it is judged where the artifact is read, and held against `describe()` at load.
+#[must_use]
+pub fn with_descriptor(component: &[u8], descriptor: &[u8]) -> Vec<u8> {
+    let name = DESCRIPTOR_SECTION.as_bytes();
+    let mut content = leb128(name.len());
+    content.extend_from_slice(name);
+    content.extend_from_slice(descriptor);
+    // 0 is a custom section.
+    [component, &[0], &leb128(content.len()), &content].concat()
+}
+
+/// A length as WebAssembly writes it: seven bits a byte, the lowest first.
+fn leb128(mut length: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (length & 0x7f) as u8;
+        length >>= 7;
+        if length == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
 /// Says what the first bytes are, when they are not a component's.
 fn kind(bytes: &[u8], digest: Digest) -> Result<(), ArtifactError> {
     let (found, advice) = match bytes {
@@ -416,6 +442,20 @@ mod tests {
 
     fn refusal(bytes: impl Into<Cow<'static, [u8]>>) -> String {
         Artifact::from_bytes(bytes, None).expect_err("no artifact").to_string()
+    }
+
+    #[test]
+    fn a_descriptor_of_any_length_is_put_where_an_artifact_has_it() {
+        for blanks in [0, 0x80, 0x4000] {
+            let json = serde_json::json!({
+                "id": "demo", "display-name": "Demo", "description": " ".repeat(blanks), "version": "1.2.3",
+                "config-schema": "{}", "secrets": [], "commands": [],
+            });
+            let bytes = with_descriptor(COMPONENT, json.to_string().as_bytes());
+            let artifact = Artifact::from_bytes(bytes.clone(), None).expect("an artifact");
+            assert_eq!(artifact.descriptor().description.len(), blanks);
+            assert!(refusal(with_descriptor(&bytes, b"{}")).contains("it is there twice"));
+        }
     }
 
     #[test]

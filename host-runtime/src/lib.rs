@@ -46,3 +46,8 @@ pub mod sudo;
 pub mod transport;
 pub mod until;
 mod words;
+
+/// The programs of a page that is not part of this documentation, compiled by the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/providers.md")]
+pub struct OwnProvider;

@@ -16,6 +16,7 @@ use stagecraft_net::until::{Cancel, Until};
 use wasm_encoder::{ComponentSection, CustomSection};
 
 mod calls;
+mod example;
 mod load;
 mod register;
 

@@ -277,8 +277,9 @@ pub(crate) enum Provider {
     List,
     /// What one is and may do
     Inspect {
-        /// Its id
-        id: String,
+        /// The id of one that is built in, or the path of an artifact: it is read and not run
+        #[arg(value_name = "ID|FILE.wasm")]
+        which: String,
     },
 }
 

@@ -1,10 +1,11 @@
-//! `provider list` and `provider inspect`: what is built in, and what one of them asks for.
+//! `provider list` and `provider inspect`: what is built in, and what one of them, or somebody else's artifact, asks for.
 
 use std::fmt::Write as _;
 use std::time::Instant;
 
 use boundary::grant::{Risk, risk};
 use boundary::text::{one_line, printable};
+use stagecraft_net::artifact::Artifact;
 use stagecraft_net::contract::{CommandRequest, Descriptor, SecretKind, SecretSlot, StdinRule};
 use stagecraft_net::event::{Counts, Event, Fault, ProviderRef, SCHEMA, Tell};
 use stagecraft_net::policy::requested;
@@ -23,13 +24,10 @@ pub(crate) fn run(global: &Global, args: &Provider) -> Exit {
         Provider::List => LIST,
         Provider::Inspect { .. } => INSPECT,
     };
-    let providers = registry().and_then(|registry| match args {
-        Provider::List => Ok(registry.list().cloned().collect()),
-        Provider::Inspect { id } => match registry.get(id) {
-            Ok(provider) => Ok(vec![provider.clone()]),
-            Err(unknown) => Err(Stop::new(Fault::Usage, unknown.to_string())),
-        },
-    });
+    let providers = match args {
+        Provider::List => registry().map(|registry| registry.list().map(|one| said(one.artifact())).collect()),
+        Provider::Inspect { which } => inspect(which).map(|one| vec![one]),
+    };
     let providers: Vec<_> = match providers {
         Ok(providers) => providers,
         Err(stop) => return stopped(global.json, global.verbose, command, None, &stop),
@@ -45,11 +43,29 @@ pub(crate) fn run(global: &Global, args: &Provider) -> Exit {
         provider: None,
         hosts: Vec::new(),
     });
-    for provider in providers {
-        let descriptor = clean(provider.descriptor());
-        report.tell(Event::Provider { provider: provider.reference(), descriptor });
+    for (provider, descriptor) in providers {
+        report.tell(Event::Provider { provider, descriptor });
     }
     end(&report, Counts::default(), Exit::Ok, begun)
+}
+
+/// What a provider says of itself: one that is built in, or a file that somebody else made, which is read and never run.
+fn inspect(which: &str) -> Result<(ProviderRef, Descriptor), Stop> {
+    if !(which.contains('/') || which.ends_with(".wasm")) {
+        let registry = registry()?;
+        let provider = registry.get(which).map_err(|unknown| Stop::new(Fault::Usage, unknown.to_string()))?;
+        return Ok(said(provider.artifact()));
+    }
+    let fault = |error: String| Stop::new(Fault::Usage, format!("{}: {error}", one_line(which)));
+    let bytes = std::fs::read(which).map_err(|error| fault(error.to_string()))?;
+    Artifact::from_bytes(bytes, None).map(|artifact| said(&artifact)).map_err(|error| fault(error.to_string()))
+}
+
+/// An artifact's own words, as a terminal may have them.
+fn said(artifact: &Artifact) -> (ProviderRef, Descriptor) {
+    let descriptor = clean(artifact.descriptor());
+    let Descriptor { id, version, .. } = &descriptor;
+    (ProviderRef { id: id.clone(), version: version.clone(), digest: artifact.digest().to_string() }, descriptor)
 }
 
 /// The same without what a terminal would take for more than text, and each text on one line: whoever wrote it, it cannot

@@ -295,13 +295,11 @@ impl Batch<'_> {
             if self.is_read(place) {
                 let file = self.output_file(place);
                 self.text(&format!("( ulimit -f {}; ", FILE_LIMIT / 512));
-                self.feed(place);
-                self.program(place);
+                self.call(place);
                 self.text(&format!(" >\"{file}\" 2>&3 3>&- 9>&- ); r=$?; u\n"));
                 self.text(&format!("head -c {FILE_LIMIT} \"{file}\" 3>&- 9>&-\n"));
             } else {
-                self.feed(place);
-                self.program(place);
+                self.call(place);
                 self.text(" 2>&3 3>&- 9>&-; r=$?; u\n");
             }
             self.text(&format!("e {place} '{}'\n", self.accepted(place)));
@@ -327,8 +325,7 @@ impl Batch<'_> {
             self.text(&format!("( ulimit -f {}\n", FILE_LIMIT / 512));
             for place in chain {
                 self.text(&format!("if :{}; then u; a=$t\n", self.can_read(place)));
-                self.feed(place);
-                self.program(place);
+                self.call(place);
                 self.text(&format!(" >\"$d/{place}.o\" 2>\"$d/{place}.e\" 3>&-; r=$?\n"));
                 self.text(&format!("u; e {place} '{}'\n", self.accepted(place)));
                 self.judge(place);
@@ -360,7 +357,24 @@ impl Batch<'_> {
         chains
     }
 
-    /// Standard input, in front of the pipe that it always is.
+    /// The command behind a pipe with its standard input. One that is given nothing has the script's own, `/dev/null`:
+    /// without the pipe there is a process less for each thing that a look asks.
+    ///
+    /// Either way it is a process of its own that becomes the command: a shell that waits for its own redirected command
+    /// writes `Killed` where that command writes.
+    fn call(&mut self, place: usize) {
+        let command = &self.commands[place];
+        if command.stdin.is_empty() && !(self.asks && command.as_root) {
+            self.text("( ");
+            self.program(place);
+            self.text(" )");
+        } else {
+            self.feed(place);
+            self.program(place);
+        }
+    }
+
+    /// What is written into the pipe in front of a command.
     fn feed(&mut self, place: usize) {
         let command = &self.commands[place];
         self.text(if self.asks && command.as_root { "{ w;" } else { "{ :;" });

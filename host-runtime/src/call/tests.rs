@@ -13,7 +13,9 @@ use crate::session::Place;
 use crate::transport::local::Local;
 use crate::until::Cancel;
 
-const KEY: &str = "demo-key-0123456789";
+/// The secret of a client, with an attribute behind it, and as programs show it.
+const KEY: &str = "demo-key-0123456789?short=1";
+const SHOWN: &str = "demo-key-0123456789";
 
 fn request(words: &str, mutates: bool, stdin: StdinRule) -> CommandRequest {
     CommandRequest {
@@ -157,9 +159,11 @@ fn shown_steps_bind_the_run_their_names_their_order_and_their_secrets() {
     let (_, record) = rig.with(Some(vec![step("one", &[]), step("two", &["auth-key"])]), |reach| {
         assert!(denied(reach.run("three", vec![command(&["touch", &file])])).reason.contains("not shown"));
         assert!(denied(reach.run("one", vec![with_key.clone()])).reason.contains("without the secret"));
-        let said = reach.run("two", vec![with_key.clone()]).expect("shown with its secret");
+        let shown = command(&["echo", SHOWN]);
+        let said = reach.run("two", vec![with_key.clone(), shown]).expect("shown with its secret");
         assert_eq!(said[0].ending, Ending::Exited(0));
         assert_eq!(said[0].stdout.head, b"<secret:auth-key>", "K2: scrubbed before the guest sees it");
+        assert_eq!(said[1].stdout.head, b"<secret:auth-key>\n", "K2: so is its longest piece, alone");
         assert!(
             denied(reach.run("one", vec![command(&["touch", &file])])).reason.contains("before one that has begun")
         );

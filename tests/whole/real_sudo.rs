@@ -55,8 +55,11 @@ fn cannot() -> Option<&'static str> {
 }
 
 fn hash() -> String {
-    let made = Process::new("openssl").args(["passwd", "-6"]).arg(String::from_utf8_lossy(PASSWORD).as_ref()).output();
-    String::from_utf8(made.unwrap().stdout).unwrap().trim().to_owned()
+    let mut openssl = Process::new("openssl");
+    let mut openssl =
+        openssl.args(["passwd", "-6", "-stdin"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    openssl.stdin.take().unwrap().write_all(PASSWORD).unwrap();
+    String::from_utf8(openssl.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
 }
 
 fn command(argv: &[&str], as_root: bool) -> Command {

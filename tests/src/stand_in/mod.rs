@@ -8,7 +8,7 @@
 mod sudo;
 pub mod trap;
 
-pub use sudo::{ATTEMPTS, PASSWORD};
+pub use sudo::{ATTEMPTS, OWN_PASSWORD, PASSWORD};
 
 use std::io::{Read, Write};
 use std::os::unix::fs::symlink;

@@ -37,10 +37,30 @@ fn it_joins_three_hosts_leaves_the_fourth_alone_changes_nothing_twice_and_can_be
     assert!(text.contains("4 connections and 4 commands over SSH for 4 hosts"), "{text}");
     assert_eq!(text.matches("Simulated:").count(), 1);
     assert!(!text.contains('\u{1b}'), "colours where there is no terminal");
+    as_the_readme_shows_it(&text);
 
     assert_eq!(ssh.unwrap().status.code(), Some(0), "the first host is a member now");
     assert_eq!(end.0, Some(0), "{}", end.1);
     let file = file.unwrap();
     assert!(file.ends_with("/stagecraft.yml") && !Path::new(&file).exists(), "{file}");
     assert_eq!(demo(&["--end"], &record).0, Some(1), "there is nothing to end any more");
+}
+
+/// The README shows some of it: those lines come, in that order, whatever the time that a run takes.
+fn as_the_readme_shows_it(text: &str) {
+    let readme = include_str!("../../README.md");
+    let shown =
+        readme.split("```").find(|block| block.trim_start().starts_with("$ stagecraft-net plan")).expect("the demo");
+    let plain = |line: &str| {
+        let (before, behind) = line.split_once(", in ").unwrap_or((line, ""));
+        format!("{before}{}", behind.split_once(" s:").map_or("", |(_, rest)| rest))
+    };
+    let mut written = text.lines().map(plain);
+    for line in shown.trim().lines().filter(|line| *line != "…") {
+        let wanted = plain(line);
+        assert!(
+            written.any(|line| line == wanted),
+            "the README shows\n{line}\nand the demo does not say it there:\n{text}"
+        );
+    }
 }

@@ -6,6 +6,7 @@ mod cli;
 mod cuts;
 mod demo;
 mod doctor;
+mod documents;
 mod failures;
 mod grants;
 mod guests;

@@ -77,13 +77,9 @@ pub(crate) struct Global {
     pub(crate) choice: Choice,
 }
 
-/// Reads the command line of this process, with the options that the built-in providers bring.
+/// Reads a command line.
 pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let command = registry::config_options().fold(Cli::command(), |command, option| {
-        let arg = Arg::new(option.name).long(option.name).value_name(option.value).help(option.about);
-        command.arg(arg.global(true).help_heading(choice::NETWORK))
-    });
-    let matches = command.try_get_matches_from(words)?;
+    let matches = command().try_get_matches_from(words)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     for option in registry::config_options() {
         if let Some(value) = matches.get_one::<String>(option.name) {
@@ -95,6 +91,14 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, cl
         cli.global.verbose = std::env::var("STAGECRAFT_VERBOSE").map_or(0, |value| verbosity(&value));
     }
     Ok(cli)
+}
+
+/// The definition, with the options that the built-in providers bring.
+pub(crate) fn command() -> clap::Command {
+    registry::config_options().fold(Cli::command(), |command, option| {
+        let arg = Arg::new(option.name).long(option.name).value_name(option.value).help(option.about);
+        command.arg(arg.global(true).help_heading(choice::NETWORK))
+    })
 }
 
 /// A number of times, or a word that is true or not.

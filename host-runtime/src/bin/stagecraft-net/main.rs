@@ -7,6 +7,8 @@ mod approve;
 mod args;
 mod choice;
 mod doctor;
+#[cfg(test)]
+mod documented;
 mod exit;
 mod explain;
 mod export;

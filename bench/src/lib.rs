@@ -6,6 +6,7 @@
 //! | [`peers`], [`python`] | who is measured: how each is called, what it must have said |
 //! | [`measure`] | one run of a command: wall time, processor time, memory |
 //! | [`noop`] | a run that changes nothing, over 1, 10 and 100 hosts, all peers in turn |
+//! | [`role`] | the same beside an Ansible role that somebody gives, on real hosts |
 //! | [`trips`] | round trips, counted over a road that delays |
 //! | [`start`] | from the start of the process to the first byte of SSH |
 //! | [`crowd`] | 1,000 hosts in flight |
@@ -27,5 +28,6 @@ pub mod peers;
 pub mod picture;
 pub mod python;
 pub mod results;
+pub mod role;
 pub mod start;
 pub mod trips;

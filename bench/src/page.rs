@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use crate::peers::{AT_A_TIME, Peer};
 use crate::picture;
 use crate::python::PACKAGES;
-use crate::results::{Noop, Results};
+use crate::results::{Noop, Results, Role};
 
 /// What a person found out about the numbers.
 const FOUND: &str = include_str!("found.md");
@@ -71,11 +71,16 @@ fn targets(results: &Results) -> Vec<Target> {
         for hosts in fleets.iter().copied().filter(|hosts| *hosts <= largest) {
             let what = format!("wall time by that of {}, N = {hosts}", peer.name());
             let ratio = results.noop(peer, hosts).and_then(|row| row.ratio).map(|ratio| ratio.median);
-            // A peer that was left out is no target of this run.
-            if results.noop.iter().any(|row| row.peer == peer) {
+            // A peer that was left out is no target of this run, and the playbook stands in for the role that was wanted.
+            let stands_in = peer == Peer::Ansible && !results.role.is_empty();
+            if results.noop.iter().any(|row| row.peer == peer) && !stands_in {
                 all.push(Target::most(what, ratio, most, " ×"));
             }
         }
+    }
+    for row in &results.role {
+        let what = format!("wall time by that of the Ansible role, N = {}", row.hosts);
+        all.push(Target::most(what, Some(row.ratio.median), 0.01, " ×"));
     }
     let sandbox = |name: &str, by: f64| results.sandbox.get(name).map(|nanos| nanos / by);
     all.push(Target::most("controller CPU for each further host", results.cpu_of_a_host(Peer::Product), 3.0, " ms"));
@@ -87,6 +92,22 @@ fn targets(results: &Results) -> Vec<Target> {
     }
     all.push(Target::most(format!("{} hosts in flight", results.crowd.hosts), Some(results.crowd.peak), 256.0, " MiB"));
     all
+}
+
+/// The product beside the Ansible role, as a table.
+#[must_use]
+pub fn role(rows: &[Role]) -> String {
+    let mut table = "| hosts | | wall | least – most | cpu | × | runs |\n|---|---|---|---|---|---|---|\n".to_owned();
+    for Role { hosts, wall, cpu, ratio } in rows {
+        for (place, name) in ["stagecraft-net up", "the Ansible role"].into_iter().enumerate() {
+            let [median, least, most] = [wall[place].median, wall[place].least, wall[place].most].map(time);
+            let ratio = if place == 0 { String::new() } else { short(ratio.median) };
+            let (cpu, runs) = (time(cpu[place].median), wall[place].runs);
+            // Writing to a text does not fail.
+            let _ = writeln!(table, "| {hosts} | {name} | {median} | {least} – {most} | {cpu} | {ratio} | {runs} |");
+        }
+    }
+    table
 }
 
 /// The page.
@@ -166,6 +187,15 @@ fn write_page(page: &mut String, results: &Results) -> std::fmt::Result {
         }
     }
 
+    if !results.role.is_empty() {
+        writeln!(
+            page,
+            "\n## Beside the community's Ansible role\n\nReal Debian hosts that the role itself has made right, in the lab of `cargo xtask lab`; both in turn, on the same hosts,\n\
+             and neither changes anything.\n\n{}",
+            role(&results.role).trim_end()
+        )?;
+    }
+
     writeln!(
         page,
         "\n## Round trips\n\nOne host, over a road that holds every byte back, {} ms for both ways together. What a run takes longer than over the\n\
@@ -222,7 +252,8 @@ fn write_page(page: &mut String, results: &Results) -> std::fmt::Result {
         page,
         "\n## Where, and again\n\n{}, {} cores, {} MiB, {}, Linux {}, {}, {}; load {} before. {}, commit `{}`. {}.\n\n\
          ```sh\ncargo xtask bench                # measures, and prints this page\ncargo xtask bench --quick        # some minutes less\n\
-         cargo xtask bench --no-peers     # installs nothing\ncargo xtask bench --write-docs   # and writes this page, its picture and its JSON\n```",
+         cargo xtask bench --no-peers     # installs nothing\n\
+         cargo xtask bench --role DIR     # before it: also beside an Ansible role, on real hosts (root, Go)\ncargo xtask bench --write-docs   # and writes this page, its picture and its JSON\n```",
         machine.cpu,
         machine.cores,
         machine.memory,
@@ -273,6 +304,29 @@ mod tests {
     fn a_target_is_held_by_what_is_not_above_it_and_missed_by_what_was_not_measured() {
         let held = |found| Target::most("x", found, 3.0, " ms").held;
         assert_eq!([Some(3.0), Some(3.01), None].map(held), [true, false, false]);
+    }
+
+    #[test]
+    fn a_role_that_was_measured_is_the_target_in_the_place_of_the_playbook() {
+        let json = include_str!("../../docs/benchmarks/results.json");
+        let mut results: Results = serde_json::from_str(json).expect("results");
+        let spread = |seconds| crate::results::Spread::of(&[seconds]).expect("one");
+        let rows = |results: &Results| -> Vec<(String, bool)> {
+            targets(results)
+                .into_iter()
+                .map(|one| (one.what, one.held))
+                .filter(|one| one.0.contains("nsible"))
+                .collect()
+        };
+        results.role.clear();
+        assert!(
+            rows(&results).iter().all(|one| one.0.contains("ansible-core")) && !text(&results).contains("role itself")
+        );
+        let wall = [spread(0.1), spread(20.0)];
+        results.role.push(Role { hosts: 3, wall, cpu: wall, ratio: spread(0.005) });
+        assert_eq!(rows(&results), [("wall time by that of the Ansible role, N = 3".to_owned(), true)]);
+        let page = text(&results);
+        assert!(page.contains("| 3 | the Ansible role | 20 s | 20 s – 20 s | 20 s | 0.005 | 1 |"), "{page}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! the Python tools send the product's own script. Not for: the order in which they run ([`crate::noop`]).
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -176,16 +176,24 @@ impl Peer {
         if self != Self::Ansible {
             return Ok(());
         }
-        for entry in std::fs::read_dir(yard.dir())? {
-            let path = entry?.path();
-            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("cm-")) {
-                let mut end = Command::new("ssh");
-                end.args(["-F", "none", "-O", "exit", "-S"]).arg(&path).arg("anybody");
-                end.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-            }
-        }
-        Ok(())
+        end_connections(yard.dir())
     }
+}
+
+/// Ends the connections that `ssh` keeps for Ansible, by their sockets in this directory.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(crate) fn end_connections(dir: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("cm-")) {
+            let mut end = Command::new("ssh");
+            end.args(["-F", "none", "-O", "exit", "-S"]).arg(&path).arg("anybody");
+            end.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        }
+    }
+    Ok(())
 }
 
 /// A script that asks one host with `ssh`.

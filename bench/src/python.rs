@@ -2,7 +2,7 @@
 //!
 //! Both are from the Python index, in the newest versions that run on Python 3.11. They ask the host the same things: is
 //! the daemon active, which version is the client, is it in the right network with the right tags. Not for: the
-//! Ansible *role* for the same job: it asks for more, and comes from another index.
+//! Ansible *role* for the same job, which asks for more ([`crate::role`]).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -86,17 +86,20 @@ pub fn write(dir: &Path, places: &[Place]) -> Result<()> {
         format!("{ansible}\n[all:vars]\nansible_python_interpreter=/usr/bin/python3\n"),
     )?;
     fs::write(dir.join("playbook.yml"), playbook())?;
-    // Tuned as its documentation says: many forks, pipelining, one connection a host that is kept for the run.
-    fs::write(
-        dir.join("ansible.cfg"),
-        format!(
-            "[defaults]\nforks = {forks}\nhost_key_checking = True\nlocal_tmp = {here}/.ansible/tmp\nnocows = True\n\
-             [ssh_connection]\npipelining = True\nssh_args = -F {here}/ssh_config -o ControlMaster=auto -o ControlPersist=30s\n\
-             control_path = {here}/cm-%%C\n",
-            forks = crate::peers::AT_A_TIME
-        ),
-    )?;
+    fs::write(dir.join("ansible.cfg"), tuned(dir))?;
     Ok(())
+}
+
+/// Ansible tuned as its documentation says: many forks, pipelining, one connection a host that is kept for the run. `dir` has
+/// an `ssh_config`.
+#[must_use]
+pub fn tuned(dir: &Path) -> String {
+    let (here, forks) = (dir.display(), crate::peers::AT_A_TIME);
+    format!(
+        "[defaults]\nforks = {forks}\nhost_key_checking = True\nlocal_tmp = {here}/.ansible/tmp\nnocows = True\n\
+         [ssh_connection]\npipelining = True\nssh_args = -F {here}/ssh_config -o ControlMaster=auto -o ControlPersist=30s\n\
+         control_path = {here}/cm-%%C\n"
+    )
 }
 
 fn deploy() -> String {

@@ -54,6 +54,19 @@ pub struct Noop {
     pub execs: f64,
 }
 
+/// The product and the community's Ansible role, in turn over some real hosts on which neither has anything to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Role {
+    /// Over how many hosts.
+    pub hosts: usize,
+    /// Wall time of a run, in seconds: the product's, the role's.
+    pub wall: [Spread; 2],
+    /// Processor time of a run on the controller, in seconds: the product's, the role's.
+    pub cpu: [Spread; 2],
+    /// The product's wall time by the role's, round by round.
+    pub ratio: Spread,
+}
+
 /// Round trips of a peer with one host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trips {
@@ -129,6 +142,9 @@ pub struct Results {
     pub machine: Machine,
     /// Runs that change nothing.
     pub noop: Vec<Noop>,
+    /// Beside the Ansible role, where somebody gave one.
+    #[serde(default)]
+    pub role: Vec<Role>,
     /// Round trips.
     pub trips: Vec<Trips>,
     /// The delay of the road over which they were counted, both ways, in milliseconds.

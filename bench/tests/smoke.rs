@@ -45,6 +45,7 @@ fn every_peer_asks_the_host_and_what_was_measured_makes_a_page() {
         quick: true,
         machine: machine::here(),
         noop: rows,
+        role: Vec::new(),
         trips: trips::measure(&ground, &Tools { python: None, ..tools.clone() }, 1).expect("a road"),
         delay: 100.0,
         start: start::measure(&tools, 1).expect("a first byte"),

@@ -41,9 +41,13 @@ pub(crate) fn picture() -> Done {
 
 /// Measures the product beside its peers, and beside bare wasmtime, as it is released.
 pub(crate) fn bench(args: &[&str]) -> Done {
-    let alone = args.iter().any(|arg| matches!(*arg, "--render" | "--hold" | "--crowd" | "--help" | "-h"));
-    let python = !alone && !args.contains(&"--no-peers");
+    let alone = args.iter().any(|arg| matches!(*arg, "--render" | "--hold" | "--crowd" | "--role" | "--help" | "-h"));
+    let role = args.contains(&"--role");
+    let python = role || !alone && !args.contains(&"--no-peers");
     bring(&[BUILD, HOSTS, if python { PYTHON } else { &[] }])?;
+    if let (true, Some(why)) = (role, no_lab()) {
+        return Err(Stop(format!("the role needs real hosts, and no lab of them can be made here: {why}")));
+    }
     say("building the release, which takes some minutes the first time");
     let mut build = cargo();
     build.args([

@@ -7,20 +7,25 @@ use anyhow::{Context, Result, bail};
 use bench::ground::Ground;
 use bench::peers::{AT_A_TIME, Tools};
 use bench::results::Results;
-use bench::{crowd, live, machine, noop, page, python, start, trips};
+use bench::{crowd, live, machine, noop, page, python, role, start, trips};
 
 const HELP: &str = "\
 Measures the product beside its peers, on stand-in hosts behind real sshds.
 
-Usage: cargo xtask bench [--quick] [--no-peers] [--write-docs] | --render FILE | --hold N | --crowd N
+Usage: cargo xtask bench [--quick] [--no-peers] [--write-docs] | --role DIR | --render FILE | --hold N | --crowd N
 
   --quick        fewer runs over fewer hosts: to see that it works
   --no-peers     without pyinfra and ansible-core, which are installed into a cache otherwise
   --write-docs   writes docs/benchmarks.md, its picture and its JSON
+  --role DIR     measures only an Ansible role for the same job, in this checkout, beside the product on real hosts
+                 (root, Go); what comes after it in the same target folder tells of it too
   --render FILE  measures nothing: writes the page from a JSON that was measured before
   --hold N       measures nothing: keeps N hosts up until end of input, for a profiler
   --crowd N      measures only the memory with N hosts in flight, and shows where it is
 ";
+
+/// Where `--role` leaves what it measured, beside the other results.
+const ROLE: &str = "role.json";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -36,6 +41,7 @@ fn main() -> Result<()> {
                 let text = std::fs::read_to_string(file).with_context(|| file.to_owned())?;
                 return page::write(&serde_json::from_str(&text)?, &docs());
             }
+            "--role" => return only_role(Path::new(words.next().context("--role takes the folder of a checkout")?)),
             "--hold" => return hold(words.next().context("--hold takes a number")?.parse()?),
             "--crowd" => return only_crowd(words.next().context("--crowd takes a number")?.parse()?),
             "--help" | "-h" => {
@@ -68,6 +74,17 @@ fn hold(hosts: usize) -> Result<()> {
 /// Measures the memory with so many hosts in flight, and nothing else.
 fn only_crowd(hosts: usize) -> Result<()> {
     println!("{}", serde_json::to_string_pretty(&crowd::measure(&tools(&out()?)?, hosts)?)?);
+    Ok(())
+}
+
+/// Measures the role beside the product, and nothing else.
+fn only_role(role: &Path) -> Result<()> {
+    let out = out()?;
+    let cache = stagecraft_net::engine::user_dir().context("no cache: set HOME")?;
+    let python = Some(python::install(cache.parent().unwrap_or(&cache))?);
+    let measured = role::measure(&Tools { python, ..tools(&out)? }, role, 5)?;
+    std::fs::write(out.join(ROLE), serde_json::to_string_pretty(&measured)? + "\n")?;
+    println!("{}", page::role(&measured));
     Ok(())
 }
 
@@ -106,6 +123,10 @@ fn measure(quick: bool, peers: bool, out: &Path) -> Result<Results> {
         quick,
         machine,
         noop: rows,
+        role: match std::fs::read_to_string(out.join(ROLE)) {
+            Ok(text) => serde_json::from_str(&text)?,
+            Err(_) => Vec::new(),
+        },
         trips,
         delay: trips::DELAY.as_secs_f64() * 1e3,
         start,

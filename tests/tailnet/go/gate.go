@@ -193,8 +193,10 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request, q *tailcfg.Register
 	}
 	if before != nil {
 		n.ID, n.StableID, n.MachineAuthorized = before.ID, before.StableID, before.MachineAuthorized || n.MachineAuthorized
+		n.Created = before.Created
 	} else {
 		g.ids++
+		n.Created = time.Now().UTC()
 		n.ID, n.StableID = g.ids, tailcfg.StableNodeID(fmt.Sprintf("nLAB%08dCNTRL", g.ids))
 	}
 	v4 := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64, byte(n.ID >> 8), byte(n.ID)}), 32)

@@ -34,6 +34,8 @@ const UBUNTU: &str = "PRETTY_NAME=\"Ubuntu 24.04.3 LTS\"\nNAME=\"Ubuntu\"\nVERSI
 pub struct Spec {
     /// The distribution.
     pub os: Os,
+    /// Debian packages beside what every host has, with commas between.
+    pub packages: &'static str,
     /// The release of the client that the package repository has for this host.
     pub release: Release,
     /// Whether that release is installed already, with its daemon enabled.
@@ -90,11 +92,11 @@ struct Manner {
 impl Host {
     pub(crate) fn new(lab: &Lab, number: u32, name: &str, spec: &Spec) -> Result<Self> {
         let part = format!("h{number}");
-        let base = made::base(spec.os)?;
+        let base = made::base(spec.os, spec.packages)?;
         let sites = made::sites(spec.release)?;
         let dir = lab.dir().join(&part);
         let lowest = if spec.installed {
-            format!("{}:{}", made::installed(spec.os, spec.release)?.display(), base.display())
+            format!("{}:{}", made::installed(spec.os, spec.packages, spec.release)?.display(), base.display())
         } else {
             base.display().to_string()
         };

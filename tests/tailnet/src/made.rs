@@ -19,16 +19,20 @@ const PACKAGES: &str = "systemd,systemd-sysv,libpam-systemd,dbus,openssh-server,
                         gnupg,procps,iputils-ping,kmod,fish,zsh,tcsh,less";
 const PREPARE: &str = include_str!("prepare-base.sh");
 
-/// The root of a Debian release, ready to be the lowest layer of hosts.
+/// The root of a Debian release, ready to be the lowest layer of hosts, with `more` packages in it: their names, with commas
+/// between.
 ///
 /// # Errors
 /// When it cannot be made: `mmdebstrap` says why.
-pub fn base(os: Os) -> Result<PathBuf> {
+pub fn base(os: Os, more: &str) -> Result<PathBuf> {
     let suite = os.suite();
-    let made = entry(&format!("base-{suite}"), &[PACKAGES.as_bytes(), PREPARE.as_bytes()], |dir| {
+    let mut from = vec![PACKAGES.as_bytes(), PREPARE.as_bytes()];
+    from.extend((!more.is_empty()).then_some(more.as_bytes()));
+    let made = entry(&format!("base-{suite}"), &from, |dir| {
         let root = dir.join("root");
         let mut command = Command::new("mmdebstrap");
-        command.args(["--quiet", "--variant=apt", "--dpkgopt=force-unsafe-io"]).arg(format!("--include={PACKAGES}"));
+        command.args(["--quiet", "--variant=apt", "--dpkgopt=force-unsafe-io"]);
+        command.arg(format!("--include={PACKAGES},{more}").trim_end_matches(','));
         for useless in ["man", "doc", "locale", "info"] {
             command.arg(format!("--dpkgopt=path-exclude=/usr/share/{useless}/*"));
         }
@@ -122,12 +126,12 @@ pub fn sites(release: Release) -> Result<PathBuf> {
     })
 }
 
-/// A layer over [`base`] in which the package of that release is installed.
+/// A layer over such a [`base`] in which the package of that release is installed.
 ///
 /// # Errors
 /// When it cannot be made.
-pub fn installed(os: Os, release: Release) -> Result<PathBuf> {
-    let (base, sites) = (base(os)?, sites(release)?);
+pub fn installed(os: Os, more: &str, release: Release) -> Result<PathBuf> {
+    let (base, sites) = (base(os, more)?, sites(release)?);
     let from = [&base, &sites].map(|path| path.as_os_str().as_encoded_bytes());
     let made = entry(&format!("installed-{}-{}", os.suite(), release.version()), &from, |dir| {
         for name in ["layer", "work", "root"] {

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use boundary::script;
 use lab::site::Site;
+use stagecraft_net::engine::Limits;
 use tailscale_model::World;
 
 fn root() -> PathBuf {
@@ -136,5 +138,39 @@ fn the_files_that_the_readme_and_the_examples_show_are_files_that_the_program_ta
         let ran = site.cli(["fqdn", "app-1", "-c", path.to_str().unwrap()]).run().unwrap();
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "app-1.example.ts.net\n"), "{what}\n{}", ran.stderr);
         assert_eq!(ran.stderr, "", "{what} is taken with remarks");
+    }
+}
+
+#[test]
+fn the_events_that_are_shown_are_those_that_come() {
+    let site = Site::new(&World::of("example.ts.net")).unwrap();
+    fs::write(site.dir().join("stagecraft.yml"), text("examples/stagecraft.yml")).unwrap();
+    let page = text("docs/cli.md");
+    let shown = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the events");
+    let ran = site.cli(["plan", "-e", "prdo", "--json"]).run().unwrap();
+    // How long it took is told too.
+    let timeless = |lines: &str| {
+        let cut =
+            lines.lines().map(|line| line.split_once(",\"millis\":").map_or(line, |(before, _)| before).to_owned());
+        cut.collect::<Vec<_>>()
+    };
+    assert_eq!(timeless(&ran.stdout), timeless(shown));
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""));
+}
+
+#[test]
+fn the_bounds_of_a_call_are_told_to_who_writes_a_provider() {
+    let page = text("docs/providers.md");
+    let limits = Limits::default();
+    let thousands = |number: u32| format!("{},{:03}", number / 1_000, number % 1_000);
+    for told in [
+        format!("{} MiB of memory", limits.memory >> 20),
+        format!("{} s of processor time", limits.cpu_ms / 1_000),
+        format!("{} calls of the host", thousands(limits.host_calls)),
+        format!("{} lines of log", thousands(limits.log_lines)),
+        format!("{} commands in a batch", script::MAX_COMMANDS),
+        format!("{} MiB on a command's standard input", script::MAX_STDIN >> 20),
+    ] {
+        assert!(page.contains(&told), "docs/providers.md does not say: {told}");
     }
 }

@@ -1,6 +1,7 @@
 //! Hosts of an inventory, reached over SSH.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::dial::{Connect, Refused, Route};
@@ -12,6 +13,9 @@ use crate::until::Until;
 
 /// How long an address may keep us waiting where there is another way, and how long that way may take.
 const ONE_WAY: Duration = Duration::from_secs(10);
+
+/// How long an address may say nothing before that way is looked at.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 /// The name that the host at a place of the run has in the network.
 type FullName = dyn Fn(usize) -> Option<String> + Send + Sync;
@@ -42,6 +46,8 @@ struct Inner {
     trust: Trust,
     passphrases: Option<Passphrases>,
     full_name: Option<Arc<FullName>>,
+    /// Hosts for which it was in vain to be hasty, by their place in the run.
+    slow: Arc<[AtomicBool]>,
 }
 
 impl OverSsh {
@@ -54,6 +60,7 @@ impl OverSsh {
             trust,
             passphrases: None,
             full_name: None,
+            slow: hosts.iter().map(|_| AtomicBool::new(false)).collect(),
         }))
     }
 
@@ -130,6 +137,9 @@ impl OverSsh {
     /// Does something with the host at this place where its entry says it is, and where nothing is reached there, over the
     /// network. What came of it, and which way that was.
     ///
+    /// An address that says nothing is given two seconds at first, and all of its time only where the other way leads
+    /// nowhere, once in a run: a firewall that drops what comes costs a member no more than that.
+    ///
     /// # Errors
     /// Of the way that was reached; of the first, where none was, and then what the other one met.
     pub fn either_way<T>(
@@ -139,26 +149,42 @@ impl OverSsh {
         until: &Until,
         work: impl Fn(&Target, &Until) -> Result<T, ConnectError>,
     ) -> Result<(T, Option<Target>), NoWay> {
-        let first = match work(target, until) {
+        let slow = &self.0.slow[host];
+        let two_ways = self.0.full_name.is_some() && !slow.load(Ordering::Relaxed);
+        let hasty = two_ways.then(|| target.hasty(FIRST_LOOK)).flatten();
+        let mut first = match work(hasty.as_ref().unwrap_or(target), until) {
             Ok(done) => return Ok((done, None)),
             Err(error) => error,
         };
         if !first.is_out_of_reach() || until.over().is_some() {
             return Err(NoWay { error: first, other: None });
         }
-        let Ok(Some(other)) = self.over_the_network(host, until) else {
+        let other = match self.over_the_network(host, until) {
+            Ok(Some(other)) => match work(&other, &until.sooner(ONE_WAY)) {
+                Ok(done) => return Ok((done, Some(other))),
+                Err(error) => Some(error),
+            },
+            Ok(None) | Err(_) => None,
+        };
+        if hasty.is_some() && first.is_silence() && until.over().is_none() {
+            slow.store(true, Ordering::Relaxed);
+            first = match work(target, until) {
+                Ok(done) => return Ok((done, None)),
+                Err(error) => error,
+            };
+        }
+        let Some(other) = other.filter(|_| first.is_out_of_reach()) else {
             return Err(NoWay { error: first, other: None });
         };
-        match work(&other, &until.sooner(ONE_WAY)) {
-            Ok(done) => Ok((done, Some(other))),
+        Err(match other {
             // Nothing is known of it there: it may not be a member yet.
-            Err(ConnectError::Name { .. } | ConnectError::Deadline { .. } | ConnectError::Cancelled { .. }) => {
-                Err(NoWay { error: first, other: None })
+            ConnectError::Name { .. } | ConnectError::Deadline { .. } | ConnectError::Cancelled { .. } => {
+                NoWay { error: first, other: None }
             }
-            Err(error) if error.is_out_of_reach() => Err(NoWay { other: Some(error.to_string()), error: first }),
+            other if other.is_out_of_reach() => NoWay { other: Some(other.to_string()), error: first },
             // A server that answers says more than one that does not.
-            Err(error) => Err(NoWay { other: Some(first.to_string()), error }),
-        }
+            other => NoWay { other: Some(first.to_string()), error: other },
+        })
     }
 }
 
@@ -233,5 +259,99 @@ impl Route for SshRoute {
             Ok((connection, _)) => Ok(Box::<Connection>::new(connection)),
             Err(why) => Err(Refused { failed: why.failed(), again: why.error.before_authentication() }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::{Named, Reading};
+    use crate::ssh::HostKeyError;
+    use crate::until::Cancel;
+    use boundary::known_hosts::{HostKey, Pin};
+    use std::sync::Mutex;
+
+    const PUBLIC: &str = "192.0.2.7";
+    const NETWORK: &str = "app-1.example.net";
+
+    /// How each way answers: none at all, that nobody is there, or well, and the public one after so many seconds.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Way {
+        Silent,
+        Refuses,
+        Answers(u64),
+        HasNoName,
+        /// Its key is not the host's.
+        IsAnother,
+    }
+
+    fn key() -> HostKey {
+        let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        Pin::parse(line).and_then(|pin| pin.key().cloned()).expect("a key")
+    }
+
+    /// Where a host is reached in the end, and every try with the seconds that it may take, each time it is connected to.
+    fn tried(public: Way, network: Way, times: usize) -> Vec<(Option<bool>, String)> {
+        let named = Named { name: "app-1".to_owned(), address: PUBLIC.to_owned(), ..Named::default() };
+        let reading = Reading::new("none".as_ref(), "dev").without_file().otherwise("demo", &[("a", "b")]).host(named);
+        let (inventory, ()) = reading.load(|_, _| Ok(())).expect("one host");
+        let mut hosts = inventory.hosts().to_vec();
+        hosts[0].ssh_config = Some("/dev/null".into());
+        let over = OverSsh::new(&hosts, Trust::Strict).or_over_the_network(|_| Some(NETWORK.to_owned()));
+        let until = Until::after(Duration::from_secs(60), &Cancel::new().expect("an eventfd"));
+        let target = over.target(0, &until).expect("it is known");
+        (0..times)
+            .map(|_| {
+                let tries = Mutex::new(Vec::new());
+                let work = |target: &Target, _: &Until| {
+                    let there = target.place().starts_with(PUBLIC);
+                    let waits = target.waits().map_or(u64::MAX, |time| time.as_secs());
+                    let said = if there { format!("public {waits}") } else { "network".to_owned() };
+                    tries.lock().expect("no panic").push(said);
+                    let to = target.place();
+                    let address = |why: String| ConnectError::Address {
+                        to: to.clone(),
+                        tried: vec![(([192, 0, 2, 7], 22).into(), why)],
+                    };
+                    match if there { public } else { network } {
+                        Way::Answers(after) if after < waits => Ok(there),
+                        Way::Answers(_) | Way::Silent => Err(address(format!("no answer in {waits} s"))),
+                        Way::Refuses => Err(address("Connection refused".to_owned())),
+                        Way::HasNoName => {
+                            Err(ConnectError::Name { to: to.clone(), reason: "unknown".to_owned(), temporary: false })
+                        }
+                        Way::IsAnother => {
+                            let error = Box::new(HostKeyError::NotPinned { shown: key(), pinned: Vec::new() });
+                            Err(ConnectError::HostKey { to: to.clone(), error })
+                        }
+                    }
+                };
+                let reached = over.either_way(0, &target, &until, work).ok().map(|(public, _)| public);
+                (reached, tries.into_inner().expect("no panic").join(", "))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn an_address_that_says_nothing_is_given_two_seconds_before_the_other_way_is_tried() {
+        assert_eq!(tried(Way::Answers(0), Way::Answers(0), 1), [(Some(true), "public 2".to_owned())]);
+        let over = (Some(false), "public 2, network".to_owned());
+        // As often as it is connected to: it is known each time that the other way leads there.
+        assert_eq!(tried(Way::Silent, Way::Answers(0), 2), [over.clone(), over.clone()]);
+        assert_eq!(tried(Way::Refuses, Way::Answers(0), 1), [over]);
+    }
+
+    #[test]
+    fn an_address_that_is_only_slow_has_all_of_its_time_where_the_other_way_leads_nowhere() {
+        for network in [Way::HasNoName, Way::Silent, Way::Refuses, Way::IsAnother] {
+            let all = tried(Way::Answers(4), network, 2);
+            assert_eq!(all[0], (Some(true), "public 2, network, public 10".to_owned()));
+            assert_eq!(all[1], (Some(true), "public 10".to_owned()), "hasty in vain, once");
+        }
+        let all = tried(Way::Silent, Way::HasNoName, 2);
+        assert_eq!(all[0], (None, "public 2, network, public 10".to_owned()));
+        assert_eq!(all[1], (None, "public 10, network".to_owned()));
+        // Who says that nobody is there says so in ten seconds too.
+        assert_eq!(tried(Way::Refuses, Way::HasNoName, 1), [(None, "public 2, network".to_owned())]);
     }
 }

@@ -18,6 +18,9 @@ use crate::until::{Until, Wake};
 /// How long one address may take when others are left: two repetitions of a lost first packet.
 const ONE_OF_MANY: Duration = Duration::from_secs(5);
 
+/// How the reason of an address begins that said nothing in its time, not even that nobody listens there.
+pub(super) const NO_ANSWER: &str = "no answer in";
+
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NoDial {
@@ -108,7 +111,7 @@ fn open(address: SocketAddr, limit: Option<Duration>, until: &Until) -> Result<R
                 Wake::Cancelled => return Err(NoDial::Cancelled),
                 Wake::Deadline if until.over().is_some() => return Err(NoDial::Deadline),
                 Wake::Deadline => {
-                    return Ok(Err(format!("no answer in {} s", limit.unwrap_or_default().as_secs())));
+                    return Ok(Err(format!("{NO_ANSWER} {} s", limit.unwrap_or_default().as_secs())));
                 }
                 Wake::Ready => {}
             }

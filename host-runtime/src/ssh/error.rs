@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use boundary::known_hosts::{HostKey, KnownKey};
 use boundary::text;
 
+use super::dial::NO_ANSWER;
 use super::login::{Outcome, Refusal};
 use super::proxy::JumpKey;
 use super::trust::HostKeyError;
@@ -173,6 +174,12 @@ impl ConnectError {
     #[must_use]
     pub fn is_out_of_reach(&self) -> bool {
         matches!(self, ConnectError::Name { .. } | ConnectError::Address { .. } | ConnectError::Proxy { .. })
+    }
+
+    /// Whether an address said nothing in its time: with more of it, it may.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        matches!(self, ConnectError::Address { tried, .. } if tried.iter().any(|(_, why)| why.starts_with(NO_ANSWER)))
     }
 
     /// As a host's failure: what was found, what was wanted, what to do next.

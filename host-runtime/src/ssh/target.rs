@@ -155,6 +155,20 @@ impl Target {
         self
     }
 
+    /// The same host with less patience than it has, for one that is reached without anything in between: where it does not
+    /// answer in that time, another way may.
+    #[must_use]
+    pub(crate) fn hasty(&self, limit: Duration) -> Option<Self> {
+        let has_more = self.address_limit.is_none_or(|own| own > limit);
+        (has_more && self.route == Route::Direct).then(|| Self { address_limit: Some(limit), ..self.clone() })
+    }
+
+    /// How long one address may keep us waiting, where that is bounded.
+    #[cfg(test)]
+    pub(crate) fn waits(&self) -> Option<Duration> {
+        self.address_limit
+    }
+
     /// The jump hosts on the way, in the order in which they are passed, each as a host of its own.
     pub fn jumps(&self) -> impl Iterator<Item = &Endpoint> {
         let chain = match &self.route {

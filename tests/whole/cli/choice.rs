@@ -330,6 +330,10 @@ fn where_the_address_refuses_or_says_nothing_the_host_is_reached_over_the_tailne
     assert!(fill.last().unwrap().is_err(), "{fill:?}");
     assert_eq!(end(&words("status")), "holds");
     assert_eq!(end(&public), "unreachable");
+    // Nor is all the time waited that the address may take, where the other way leads there.
+    let patient = fs::read_to_string(&via).unwrap().replace("ConnectTimeout 1\n", "ConnectTimeout 100\n");
+    fs::write(&via, patient).unwrap();
+    assert_eq!(end(&[&words("status")[..], &["--timeout", "60s"].map(str::to_owned)].concat()), "holds");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! that worked. How it is built and run: docs/providers.md. Not for: a network that anybody needs.
 #![cfg(target_family = "wasm")]
 
-wit_bindgen::generate!({ path: "wit", world: "network-provider" });
+wit_bindgen::generate!({ path: "../../wit", world: "network-provider" });
 
 use exports::stagecraft::network::provider::{
     Assessment, CommandRequest, Descriptor, Diagnostic, Fact, Failure, Goal, Guest, Node, Outcome, Request, StdinRule,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use lab::site::{Site, Spec};
@@ -78,6 +79,25 @@ fn the_example_provider_joins_a_host_finds_nothing_to_do_then_moves_no_member_of
     fs::write(&file, "app-1.beacon.test").unwrap();
     host.leave(&secrets, &until).unwrap();
     assert!(!file.exists());
+}
+
+#[test]
+fn a_copy_that_is_made_as_the_page_says_holds_all_that_it_is_built_from() {
+    let page = fs::read_to_string(folder().join("../../docs/providers.md")).unwrap();
+    let block =
+        page.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("how it is copied and built");
+    let (copying, building) = block.split_once("rustup ").expect("what is typed to copy it stands in front");
+    assert!(building.contains("cargo build --release --target wasm32-wasip2"), "{building}");
+    let home = tempfile::tempdir().unwrap();
+    let line = format!("set -e\n{copying}");
+    let status =
+        Command::new("sh").args(["-c", &line]).current_dir(folder().join("../..")).env("HOME", home.path()).status();
+    assert!(status.unwrap().success(), "{copying}");
+    let copy = |file: &str| fs::read_to_string(home.path().join("beacon").join(file)).unwrap();
+    assert!(copy("src/lib.rs").contains(r#"generate!({ path: "wit", world: "network-provider" })"#));
+    assert!(copy("wit/provider.wit").contains("world network-provider"));
+    // Nothing in it is the workspace's.
+    assert!(!copy("Cargo.toml").contains("workspace"), "{}", copy("Cargo.toml"));
 }
 
 #[test]

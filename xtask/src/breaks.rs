@@ -336,6 +336,7 @@ fn folder(package: &str) -> &str {
     match package {
         "stagecraft-net" => "host-runtime",
         "tailscale-provider" => "provider-wasm",
+        "boundary" => "host-runtime/boundary",
         "lab" => "tests",
         LAB => "tests/tailnet",
         other => other,

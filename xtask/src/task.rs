@@ -88,8 +88,8 @@ pub(crate) fn lab(args: &[&str]) -> Done {
     run(command(&program.to_string_lossy()).args(args).env("LAB_BUILT", "1"))
 }
 
-/// Every test there is, those in the lab of real hosts too where one can be made. The last lines are the test runner's own summary of tests that ran: examples in the documentation,
-/// of which some crates have none, come first.
+/// Every test there is, those in the lab of real hosts too where one can be made. The last lines are the test runner's own
+/// summary of tests that ran: examples in the documentation, of which some crates have none, come first.
 pub(crate) fn test(args: &[&str]) -> Done {
     bring(&[BUILD, HOSTS, SHELLS])?;
     let asked = std::env::var_os(SWITCH);
@@ -139,6 +139,8 @@ pub(crate) fn lint() -> Done {
             "tailscale-provider",
             "--package",
             "bad-guests",
+            "--package",
+            "beacon",
             "--target",
             "wasm32-wasip2",
             "--all-targets",

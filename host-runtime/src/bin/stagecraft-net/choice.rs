@@ -144,6 +144,12 @@ impl Choice {
         let is_place = |word: &String| word.contains(['@', '=']) || self.name.is_some() || !file;
         let places = words.iter().filter(|word| is_place(word)).count();
         let wrong = |why: String| Stop::new(Fault::Usage, why);
+        if let Some(word) = words.iter().find(|word| is_a_limit(word)) {
+            let shown = boundary::text::one_line(word);
+            return Err(wrong(format!(
+                "`{shown}` names no host, it chooses some\ndo: write it with its option:  --limit '{shown}'"
+            )));
+        }
         if self.name.is_some() && words.len() != 1 {
             return Err(wrong(
                 "--name names one host that is given as [USER@]ADDRESS\ndo: give exactly one".to_owned(),
@@ -270,6 +276,11 @@ fn place(word: &str, name: Option<&str>) -> Result<Named, String> {
     Ok(Named { name, address, port, user: user.map(str::to_owned), ..Named::default() })
 }
 
+/// Whether a word can only be meant for `--limit`. One that begins with `@` is nobody's host either.
+fn is_a_limit(word: &str) -> bool {
+    ["role=", "tag=", "label:", "@", "!"].iter().any(|begin| word.starts_with(begin)) || word.contains('*')
+}
+
 /// Keeps what a run left to do, for `--limit @failed` and `@drift`; a note, where that could not be done.
 pub(crate) fn remember(
     file: Option<String>,
@@ -356,6 +367,12 @@ mod tests {
             ("", &["a=root@b:0"], "has no port"),
             ("", &["a=root@b:x"], "has no port"),
             ("", &["A_1=root@b"], "cannot name a host"),
+            ("", &["role=app"], "--limit 'role=app'"),
+            ("", &["@failed"], "--limit '@failed'"),
+            ("", &["tag=t:web"], "--limit 'tag=t:web'"),
+            ("", &["label:env=prod"], "--limit 'label:env=prod'"),
+            ("", &["!app-1"], "--limit '!app-1'"),
+            ("", &["app-*"], "--limit 'app-*'"),
             ("--name x", &["root@a", "root@b"], "exactly one"),
             ("--tags t:a", &["app-1"], "--tags are for"),
         ] {

@@ -8,6 +8,7 @@
 use serde::Serialize;
 
 use crate::approval::PlanDigest;
+use crate::artifact::Digest;
 use crate::contract::{Descriptor, Fact, Level, Node, Outcome, Step};
 use crate::failure::{Failed, Kind};
 use crate::inventory::Finding;
@@ -234,6 +235,14 @@ pub struct ProviderRef {
     pub version: String,
     /// `sha256:` and 64 hex digits.
     pub digest: String,
+}
+
+impl ProviderRef {
+    /// Of what an artifact with this digest says of itself.
+    #[must_use]
+    pub fn of(descriptor: &Descriptor, digest: Digest) -> Self {
+        Self { id: descriptor.id.clone(), version: descriptor.version.clone(), digest: digest.to_string() }
+    }
 }
 
 /// How one host ended.

@@ -73,11 +73,7 @@ impl Provider {
     /// Its id, version and digest, as events carry them.
     #[must_use]
     pub fn reference(&self) -> ProviderRef {
-        ProviderRef {
-            id: self.descriptor.id.clone(),
-            version: self.descriptor.version.clone(),
-            digest: self.artifact.digest().to_string(),
-        }
+        ProviderRef::of(&self.descriptor, self.artifact.digest())
     }
 
     pub(crate) fn loaded(&self) -> &Loaded {

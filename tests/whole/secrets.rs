@@ -21,6 +21,8 @@ use stagecraft_net::until::{Cancel, Until};
 use tailscale_model::{Machine, Sudo, World};
 use zeroize::Zeroizing;
 
+use super::two_runs::JOIN;
+
 /// What every key here holds, and nothing else in the world does: not even another run of these tests at the same time,
 /// whose operator has a key in the environment too.
 static MARK: LazyLock<String> = LazyLock::new(|| format!("kMARKEDx7Qz{:08x}CNTRL", std::process::id()));
@@ -45,8 +47,6 @@ fn holds(bytes: &[u8], mark: &str) -> bool {
 
 /// As it is for the key.
 static PASSWORD: LazyLock<String> = LazyLock::new(|| format!("correct-{:08x}-horse", std::process::id()));
-/// The command by which a host joins.
-const JOIN: &str = "tailscale up --auth-key=file:/dev/stdin --timeout=60s --hostname=app-1 --accept-routes=false";
 
 /// The argument lists of all processes of this machine, which is both ends, and the environments of those that are not
 /// the operator's own: `local` and whatever it started has the variable from the operator.

@@ -63,7 +63,9 @@ fn looks(site: &Site, host: &str) -> usize {
     count(site, host, "dpkg-query")
 }
 
-const JOIN: &str = "tailscale up --auth-key=file:/dev/stdin --timeout=60s --hostname=app-1 --accept-routes=false";
+/// The command by which `app-1` joins.
+pub(super) const JOIN: &str =
+    "tailscale up --auth-key=file:/dev/stdin --timeout=60s --hostname=app-1 --accept-routes=false";
 
 #[test]
 fn two_runs_at_once_on_bare_hosts_both_end_well_and_each_host_is_installed_and_joined_once() {

@@ -32,8 +32,8 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// One finding about a file, or what the command line says instead. Never holds a value that stands under `network.providers`: a secret may stand there by
-/// mistake.
+/// One finding about a file, or what the command line says instead. Never holds a value that stands under
+/// `network.providers`: a secret may stand there by mistake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Finding {
@@ -101,8 +101,12 @@ impl Finding {
 
     /// In the order of the file; what has no place comes first.
     pub(super) fn order(&self, other: &Self) -> std::cmp::Ordering {
-        let key = |one: &Self| (one.place, one.pointer.clone(), one.code.clone(), one.option.clone());
-        key(self).cmp(&key(other))
+        (self.place, &self.pointer, &self.code, &self.option).cmp(&(
+            other.place,
+            &other.pointer,
+            &other.code,
+            &other.option,
+        ))
     }
 
     /// Who said it, for people: an option, or `stagecraft.yml:21:23`. `file` is the project's, where there is one.

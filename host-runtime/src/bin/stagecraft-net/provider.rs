@@ -64,8 +64,7 @@ fn inspect(which: &str) -> Result<(ProviderRef, Descriptor), Stop> {
 /// An artifact's own words, as a terminal may have them.
 fn said(artifact: &Artifact) -> (ProviderRef, Descriptor) {
     let descriptor = clean(artifact.descriptor());
-    let Descriptor { id, version, .. } = &descriptor;
-    (ProviderRef { id: id.clone(), version: version.clone(), digest: artifact.digest().to_string() }, descriptor)
+    (ProviderRef::of(&descriptor, artifact.digest()), descriptor)
 }
 
 /// The same without what a terminal would take for more than text, and each text on one line: whoever wrote it, it cannot
